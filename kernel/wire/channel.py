@@ -1,0 +1,51 @@
+"""Dialling: mutual TLS, keepalive and limits, the same on every link."""
+
+from typing import Any
+
+import grpc
+
+from kernel.wire.identity import Identity
+
+MAX_MESSAGE_BYTES = 64 << 20
+"""Stated limit of one message; openings go in chunks, and a plan whose activations exceed it is refused."""
+
+# A hung peer (SIGSTOP) is noticed only with all three ping settings.
+_KEEPALIVE_MS = 5000
+_PING_ANSWER_MS = 4000
+_LIMITS = (
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+)
+_KEEPALIVE = (
+    ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", _PING_ANSWER_MS),
+    ("grpc.http2.ping_timeout_ms", _PING_ANSWER_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+SERVER_OPTIONS = (
+    *_LIMITS,
+    *_KEEPALIVE,
+    ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.so_reuseport", 0),  # otherwise two servers bind one port silently
+)
+
+
+def dial(address: str, identity: Identity, server_name: str) -> Any:
+    """A channel to ``host:port`` whose certificate must bear ``server_name``."""
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=identity.authority_pem,
+        private_key=identity.key_pem,
+        certificate_chain=identity.certificate_pem,
+    )
+    options = (
+        *_LIMITS,
+        *_KEEPALIVE,
+        ("grpc.ssl_target_name_override", server_name),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+        ("grpc.use_local_subchannel_pool", 1),
+    )
+    return grpc.secure_channel(address, credentials, options=options)

@@ -1,0 +1,58 @@
+"""The neutral server process."""
+
+import threading
+
+import structlog
+
+from kernel.network import NetworkSpec
+from kernel.process import configure_logging, load_identity, stop_signal, transcript_recorder
+from kernel.wire.server import Listener
+from neutral_server.relay import RelayDesk
+from neutral_server.runs import RunTable
+from neutral_server.service import RelayService, SplitTrainingService, StackControlService
+from neutral_server.settings import NeutralServerSettings
+from protos.v1 import relay_pb2_grpc, split_training_pb2_grpc, stack_control_pb2_grpc
+
+_log = structlog.get_logger()
+
+
+def serve(settings: NeutralServerSettings) -> None:
+    """Listen until SIGTERM."""
+    configure_logging(settings.name, as_json=settings.log_json)
+    stop = stop_signal()
+    identity = load_identity(settings.tls, "neutral-server", settings.name)
+    recorder = transcript_recorder(settings.transcript_directory, settings.name)
+    runs = RunTable(settings.name, settings.state_directory, lambda spec: _make_stack(spec, settings.tensorflow_threads))
+    desk = RelayDesk(runs.members)
+    listener = Listener(
+        settings.listen,
+        identity,
+        (
+            (split_training_pb2_grpc.add_SplitTrainingServicer_to_server, SplitTrainingService(runs)),
+            (relay_pb2_grpc.add_RelayServicer_to_server, RelayService(desk)),
+            (stack_control_pb2_grpc.add_StackControlServicer_to_server, StackControlService(settings.name, runs, desk)),
+        ),
+        recorder,
+    )
+    listener.start()
+    _log.info("listening", address=settings.listen, fingerprint=identity.fingerprint)
+    threading.Thread(target=_import_tensorflow, name="import tensorflow", daemon=True).start()
+    stop.wait()
+    _log.info("stopping")
+    listener.stop()
+
+
+def _import_tensorflow() -> None:
+    """Ahead of the first run: the import takes seconds."""
+    from neutral_server.hidden_stack import import_tensorflow
+
+    import_tensorflow()
+
+
+def _make_stack(spec: NetworkSpec, threads: int) -> object:
+    from neutral_server.hidden_stack import HiddenStack, import_tensorflow
+
+    tensorflow = import_tensorflow()
+    if threads and tensorflow.config.threading.get_intra_op_parallelism_threads() != threads:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+    return HiddenStack(spec)

@@ -1,0 +1,95 @@
+"""The sealed relay: forwards introductions and envelopes between parties' mailboxes; it cannot read an envelope.
+
+A mailbox is (party name, mailbox name). "lobby" is the party's daemon, always open; a run's mailboxes hold what comes
+early, within bounds, until their party opens them; "doctor-…" belongs to a person's check.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from kernel.errors import EnvelopeError, PeerError
+from kernel.wire.stream import Outbox
+from protos.v1 import relay_pb2
+
+LOBBY = "lobby"
+_EARLY_BYTES = 64 << 20
+_MAILBOXES_PER_PARTY = 8
+
+Address = tuple[str, str]
+
+
+class RelayDesk:
+    """Mailboxes by address. ``members`` gives the parties of a prepared run, or nothing."""
+
+    def __init__(self, members: Callable[[str], Iterable[str]]) -> None:
+        self._members = members
+        self._lock = threading.Lock()
+        self._open: dict[Address, Outbox[relay_pb2.RelayFrame]] = {}
+        self._early: dict[Address, deque[relay_pb2.RelayFrame]] = {}
+        self._early_bytes = 0
+
+    def open_mailbox(self, party: str, mailbox: str) -> Outbox[relay_pb2.RelayFrame]:
+        """The party's mailbox, with what came early in it; a second opening replaces the first (a restarted daemon)."""
+        self._check_mailbox(party, mailbox)
+        outbox: Outbox[relay_pb2.RelayFrame] = Outbox()
+        outbox.put(relay_pb2.RelayFrame(opened=relay_pb2.MailboxOpen()))
+        with self._lock:
+            if sum(owner == party for owner, _ in self._open) >= _MAILBOXES_PER_PARTY:
+                raise PeerError(f"{party!r} has {_MAILBOXES_PER_PARTY} mailboxes open already; close one")
+            replaced = self._open.pop((party, mailbox), None)
+            if replaced is not None:
+                replaced.fail(PeerError(f"another process opened the mailbox {mailbox!r} of {party!r}"))
+            for frame in self._early.pop((party, mailbox), ()):
+                self._early_bytes -= frame.ByteSize()
+                outbox.put(frame)
+            self._open[(party, mailbox)] = outbox
+        return outbox
+
+    def close_mailbox(self, party: str, mailbox: str, outbox: Outbox[relay_pb2.RelayFrame]) -> None:
+        with self._lock:
+            if self._open.get((party, mailbox)) is outbox:
+                del self._open[(party, mailbox)]
+
+    def drop_run(self, run: str) -> None:
+        """Forget what waits for a run's mailboxes."""
+        with self._lock:
+            for address in [address for address in self._early if address[1] == run]:
+                self._early_bytes -= sum(frame.ByteSize() for frame in self._early.pop(address))
+
+    def forward(self, sender: str, frame: relay_pb2.RelayFrame) -> None:
+        """Hand a frame to its receiver.
+
+        Raises:
+          EnvelopeError: the frame claims another sender than the certificate, or a mailbox it has no business with.
+        """
+        kind = frame.WhichOneof("kind")
+        if kind == "introduction":
+            claimed, receiver, mailbox = frame.introduction.sender, frame.introduction.receiver, frame.introduction.mailbox
+        elif kind == "envelope":
+            header = frame.envelope.header
+            claimed, receiver, mailbox = header.step.sender, header.receiver, header.mailbox
+        else:
+            raise EnvelopeError(f"{sender!r} sent {kind or 'an empty frame'} to the relay; it forwards introductions and envelopes")
+        if claimed != sender:
+            raise EnvelopeError(f"{sender!r} sent a frame in the name of {claimed!r}")
+        self._check_mailbox(sender, mailbox)
+        with self._lock:
+            outbox = self._open.get((receiver, mailbox))
+            if outbox is not None:
+                outbox.put(frame)
+                return
+            if receiver in self._members(mailbox) and self._early_bytes + frame.ByteSize() <= _EARLY_BYTES:
+                self._early.setdefault((receiver, mailbox), deque()).append(frame)
+                self._early_bytes += frame.ByteSize()
+                return
+            senders = [outbox for (owner, _), outbox in self._open.items() if owner == sender]
+        notice = relay_pb2.Undeliverable(receiver=receiver, mailbox=mailbox)
+        for outbox in senders:
+            outbox.put(relay_pb2.RelayFrame(undeliverable=notice))
+
+    def _check_mailbox(self, party: str, mailbox: str) -> None:
+        if mailbox == LOBBY or mailbox.startswith("doctor-"):
+            return
+        if party not in self._members(mailbox):
+            raise EnvelopeError(f"{party!r} takes no part in a run called {mailbox!r}; the coordinator prepares runs")

@@ -1,0 +1,117 @@
+"""RPCs of the neutral server: decode, call, encode."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from kernel.errors import EnvelopeError, StepError, TertiumError
+from kernel.version import VERSION
+from kernel.wire.server import require
+from neutral_server.relay import RelayDesk
+from neutral_server.runs import RunTable
+from protos.v1 import (
+    relay_pb2,
+    relay_pb2_grpc,
+    split_training_pb2,
+    split_training_pb2_grpc,
+    stack_control_pb2,
+    stack_control_pb2_grpc,
+)
+
+
+class SplitTrainingService(split_training_pb2_grpc.SplitTrainingServicer):
+    def __init__(self, runs: RunTable) -> None:
+        self._runs = runs
+
+    def Train(self, request_iterator: Iterator[Any], context: Any) -> Iterator[split_training_pb2.ServerFrame]:  # noqa: N802
+        party = require(context, "party").name
+        first = next(request_iterator, None)
+        if first is None or first.WhichOneof("kind") != "join" or first.header.sender != party:
+            raise StepError(f"the first frame of {party!r} must be a join in its own name")
+        session = self._runs.session(first.header.run, first.header.generation)
+        outbox = session.join(party)
+        context.add_callback(outbox.close)
+
+        def read() -> None:
+            try:
+                for frame in request_iterator:
+                    session.receive(party, frame)
+            except TertiumError as error:
+                session.fail(error)
+            except Exception as error:
+                if context.is_active():
+                    session.fail(TertiumError(f"the neutral server failed in a step ({type(error).__name__}); its log says more"))
+                    raise
+            finally:
+                session.left(party)
+
+        threading.Thread(target=read, name=f"train {party}", daemon=True).start()
+        yield from outbox
+
+
+class RelayService(relay_pb2_grpc.RelayServicer):
+    def __init__(self, desk: RelayDesk) -> None:
+        self._desk = desk
+
+    def Exchange(self, request_iterator: Iterator[Any], context: Any) -> Iterator[relay_pb2.RelayFrame]:  # noqa: N802
+        party = require(context, "party").name
+        first = next(request_iterator, None)
+        if first is None or first.WhichOneof("kind") != "open":
+            raise EnvelopeError(f"the first frame of {party!r} must open a mailbox")
+        mailbox = first.open.mailbox
+        outbox = self._desk.open_mailbox(party, mailbox)
+        context.add_callback(outbox.close)
+
+        def read() -> None:
+            try:
+                for frame in request_iterator:
+                    self._desk.forward(party, frame)
+            except TertiumError as error:
+                outbox.fail(error)
+            except Exception:
+                if context.is_active():
+                    raise
+            finally:
+                self._desk.close_mailbox(party, mailbox, outbox)
+
+        threading.Thread(target=read, name=f"relay {party}", daemon=True).start()
+        yield from outbox
+
+
+class StackControlService(stack_control_pb2_grpc.StackControlServicer):
+    def __init__(self, name: str, runs: RunTable, desk: RelayDesk) -> None:
+        self._name, self._runs, self._desk = name, runs, desk
+
+    def PrepareStack(self, request: stack_control_pb2.PrepareStackRequest, context: Any) -> stack_control_pb2.PrepareStackReply:  # noqa: N802
+        require(context, "coordinator")
+        self._desk.drop_run(request.run)
+        return stack_control_pb2.PrepareStackReply(barriers=self._runs.prepare(request))
+
+    def BeginStack(self, request: stack_control_pb2.BeginStackRequest, context: Any) -> stack_control_pb2.BeginStackReply:  # noqa: N802
+        require(context, "coordinator")
+        self._runs.begin(request)
+        return stack_control_pb2.BeginStackReply()
+
+    def OpenPass(self, request: stack_control_pb2.OpenPassRequest, context: Any) -> stack_control_pb2.OpenPassReply:  # noqa: N802
+        require(context, "coordinator")
+        self._runs.open_pass(request)
+        return stack_control_pb2.OpenPassReply()
+
+    def HoldStackBarrier(  # noqa: N802
+        self, request: stack_control_pb2.HoldStackBarrierRequest, context: Any
+    ) -> stack_control_pb2.HoldStackBarrierReply:
+        require(context, "coordinator")
+        return stack_control_pb2.HoldStackBarrierReply(manifest_hash=self._runs.hold(request))
+
+    def CloseRun(self, request: stack_control_pb2.CloseRunRequest, context: Any) -> stack_control_pb2.CloseRunReply:  # noqa: N802
+        require(context, "coordinator")
+        self._runs.close(request)
+        self._desk.drop_run(request.run)
+        return stack_control_pb2.CloseRunReply()
+
+    def Describe(self, request: stack_control_pb2.DescribeRequest, context: Any) -> stack_control_pb2.DescribeReply:  # noqa: N802
+        require(context, "coordinator", "party", "operator", "neutral-server")
+        return stack_control_pb2.DescribeReply(
+            name=self._name, version=VERSION, unix_time_ms=time.time_ns() // 1_000_000, active_run=self._runs.active()
+        )

@@ -1,0 +1,277 @@
+"""One generation of one run at the neutral server: who takes part, which step is due, what was answered.
+
+States as in kernel/run_state.py. Every frame is held to the announced pass: run, generation, purpose, epoch, step,
+sender and shape. A training step goes: shares of all parties -> forward -> h_L to the label holder -> its gradient ->
+backward and update -> dL/dz1 to all. Forward-only passes may have a few steps in flight.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.batch_order import batch_sizes
+from kernel.errors import PeerError, StepError, TertiumError
+from kernel.fixed_point import FixedPoint
+from kernel.network import NetworkSpec
+from kernel.ring import RingArray
+from kernel.run_state import RunState, advance
+from kernel.wire.codec import decode_ring, decode_tensor, encode_tensor
+from kernel.wire.stream import Outbox
+from neutral_server.reconstruction import StepShares
+from protos.v1 import common_pb2, split_training_pb2
+
+IN_FLIGHT = 8
+"""Forward-only steps a party may be ahead of the slowest one."""
+
+_PURPOSE_NAMES = {
+    common_pb2.PURPOSE_TRAIN: "training",
+    common_pb2.PURPOSE_EVALUATE: "evaluation",
+    common_pb2.PURPOSE_PREDICT: "prediction",
+}
+
+
+class Stack(Protocol):
+    """What a session needs of neutral_server/hidden_stack.py."""
+
+    def forward(self, words: RingArray, scale_bits: int, ring_bits: int) -> NDArray[np.float32]: ...
+    def predict(self, words: RingArray, scale_bits: int, ring_bits: int) -> NDArray[np.float32]: ...
+    def backward(self, dh: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def warm_up(self, batches: Sequence[int], *, scale_bits: int, ring_bits: int) -> None: ...
+    def state(self) -> dict[str, NDArray[Any]]: ...
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None: ...
+
+
+@dataclass
+class _Step:
+    shares: StepShares
+    activation: split_training_pb2.ServerFrame | None = None
+    head_gradient: bytes | None = None
+    gradient: split_training_pb2.ServerFrame | None = None
+
+
+@dataclass
+class _Pass:
+    """Announced steps of one epoch and purpose."""
+
+    epoch: int
+    purpose: common_pb2.Purpose
+    sizes: list[int]
+    due: int = 0
+    steps: dict[int, _Step] = field(default_factory=dict)
+
+
+class StackSession:
+    """Thread-safe: every party's stream calls it from a thread of its own."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        run: str,
+        generation: int,
+        network: NetworkSpec,
+        ring: FixedPoint,
+        scale_bits: int,
+        parties: Sequence[str],
+        label_holder: str,
+        stack: Stack,
+    ) -> None:
+        self.run, self.generation, self.parties = run, generation, tuple(parties)
+        self._name, self._network, self._ring, self._scale_bits = name, network, ring, scale_bits
+        self._label_holder, self._stack = label_holder, stack
+        self._lock = threading.RLock()
+        self._outboxes: dict[str, Outbox[split_training_pb2.ServerFrame]] = {}
+        self._pass: _Pass | None = None
+        self._error: TertiumError | None = None
+        self.state = RunState.JOINED
+
+    def begin(self, batches: Sequence[int]) -> None:
+        """Compile ahead for the batch sizes to come."""
+        self._stack.warm_up(sorted(set(batches)), scale_bits=self._scale_bits, ring_bits=self._ring.ring_bits)
+        self.state = advance(self.state, RunState.READY)
+
+    def join(self, party: str) -> Outbox[split_training_pb2.ServerFrame]:
+        """Take a party's stream; its first answer is Joined."""
+        with self._lock:
+            self._check_alive()
+            if party not in self.parties:
+                raise StepError(f"{party!r} takes no part in run {self.run}; its parties are {', '.join(self.parties)}")
+            if party in self._outboxes:
+                raise StepError(f"{party!r} already holds a stream of run {self.run}; one party, one stream")
+            outbox: Outbox[split_training_pb2.ServerFrame] = Outbox()
+            self._outboxes[party] = outbox
+            header = common_pb2.StepHeader(run=self.run, generation=self.generation, purpose=common_pb2.PURPOSE_SET_UP, sender=self._name)
+            outbox.put(split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined()))
+            return outbox
+
+    def open_pass(self, epoch: int, purpose: common_pb2.Purpose, rows: int, batch_rows: int) -> None:
+        """Announce the steps of an epoch; the one before must be complete."""
+        with self._lock:
+            self._check_alive()
+            if self._pass is not None and self._pass.due < len(self._pass.sizes):
+                raise StepError(f"step {self._pass.due} of {len(self._pass.sizes)} of the pass before is still due")
+            if purpose not in _PURPOSE_NAMES or rows < 1 or batch_rows < 1:
+                raise StepError(f"a pass of {rows} rows in batches of {batch_rows} with purpose {purpose} cannot be opened")
+            self._pass = _Pass(epoch, purpose, batch_sizes(rows, batch_rows))
+            self.state = advance(self.state, RunState.TRAINING)
+
+    def receive(self, party: str, frame: split_training_pb2.PartyFrame) -> None:
+        """One frame of a party's stream.
+
+        Raises:
+          StepError: not the step that is due; WireError: not the agreed tensor. Either fails the run.
+        """
+        with self._lock:
+            self._check_alive()
+            kind = frame.WhichOneof("kind")
+            current = self._check_header(party, frame.header)
+            if kind == "share":
+                self._take_share(current, party, frame)
+            elif kind == "head_gradient":
+                self._take_head_gradient(current, party, frame)
+            else:
+                raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of a pass")
+
+    def left(self, party: str) -> None:
+        """A party's stream ended."""
+        with self._lock:
+            self._outboxes.pop(party, None)
+            if self.state is RunState.TRAINING:
+                due = self._pass.due if self._pass else 0
+                self.fail(PeerError(f"{party!r} left the run at step {due}; restart it and resume with `tertium run --resume {self.run}`"))
+
+    def fail(self, error: TertiumError) -> None:
+        """Pause the run and tell every party why; weights since the last barrier are dropped."""
+        with self._lock:
+            if self._error is None:
+                self._error = error
+                self.state = RunState.PAUSED
+                for outbox in self._outboxes.values():
+                    outbox.fail(error)
+
+    def close(self) -> None:
+        """The coordinator is done with this generation."""
+        with self._lock:
+            self.state = RunState.DONE if self._error is None else self.state
+            self._error = self._error or StepError(f"generation {self.generation} of run {self.run} is closed")
+            for outbox in self._outboxes.values():
+                outbox.close()
+
+    def held_state(self) -> dict[str, NDArray[Any]]:
+        """The stack between passes, for a barrier."""
+        with self._lock:
+            self._check_alive()
+            if self._pass is not None and self._pass.due < len(self._pass.sizes):
+                raise StepError(f"a barrier was asked for at step {self._pass.due} of {len(self._pass.sizes)}")
+            return self._stack.state()
+
+    def _check_alive(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _check_header(self, party: str, header: common_pb2.StepHeader) -> _Pass:
+        if header.sender != party:
+            raise StepError(f"a frame on the stream of {party!r} claims to be from {header.sender!r}")
+        if (header.run, header.generation) != (self.run, self.generation):
+            raise StepError(
+                f"{party!r} sent a frame for run {header.run!r} generation {header.generation}; "
+                f"this stream is for run {self.run!r} generation {self.generation}"
+            )
+        current = self._pass
+        if current is None:
+            raise StepError(f"{party!r} sent a tensor before a pass was opened")
+        if (header.epoch, header.purpose) != (current.epoch, current.purpose):
+            raise StepError(
+                f"{party!r} sent epoch {header.epoch} purpose {header.purpose}; open is epoch {current.epoch} {_PURPOSE_NAMES[current.purpose]}"
+            )
+        ahead = 0 if current.purpose == common_pb2.PURPOSE_TRAIN else IN_FLIGHT
+        if not max(0, current.due - 1) <= header.step <= min(current.due + ahead, len(current.sizes) - 1):
+            raise StepError(f"{party!r} sent step {header.step}; due is step {current.due} of {len(current.sizes)}")
+        return current
+
+    def _take_share(self, current: _Pass, party: str, frame: split_training_pb2.PartyFrame) -> None:
+        number = frame.header.step
+        step = current.steps.setdefault(number, _Step(StepShares(self.parties)))
+        if step.shares.repeated(party, frame.share.data):
+            self._answer_again(step, party)
+            return
+        words = decode_ring(
+            frame.share,
+            ring_bits=self._ring.ring_bits,
+            fractional_bits=self._ring.fractional_bits,
+            shape=(current.sizes[number], self._network.widths[0]),
+            what=f"the share of {party!r} in step {number}",
+        )
+        step.shares.add(party, words, frame.share.data)
+        while current.purpose != common_pb2.PURPOSE_TRAIN and self._complete(current, current.due):
+            self._run_forward(current, current.due)
+            self._advance(current)
+        if current.purpose == common_pb2.PURPOSE_TRAIN and step.activation is None and self._complete(current, number):
+            self._run_forward(current, number)
+
+    def _complete(self, current: _Pass, number: int) -> bool:
+        step = current.steps.get(number)
+        return step is not None and step.shares.complete
+
+    def _run_forward(self, current: _Pass, number: int) -> None:
+        step = current.steps[number]
+        run = self._stack.forward if current.purpose == common_pb2.PURPOSE_TRAIN else self._stack.predict
+        activation = run(step.shares.reconstruct(), self._scale_bits, self._ring.ring_bits)
+        header = self._header(current, number)
+        step.activation = split_training_pb2.ServerFrame(header=header, cut_activation=encode_tensor(activation))
+        self._send(self._label_holder, step.activation)
+        if current.purpose != common_pb2.PURPOSE_TRAIN:
+            step.gradient = split_training_pb2.ServerFrame(header=header, step_done=split_training_pb2.StepDone())
+            for party in self.parties:
+                if party != self._label_holder:
+                    self._send(party, step.gradient)
+
+    def _take_head_gradient(self, current: _Pass, party: str, frame: split_training_pb2.PartyFrame) -> None:
+        number = frame.header.step
+        step = current.steps.get(number)
+        if party != self._label_holder:
+            raise StepError(f"{party!r} sent a gradient of the label head; the label holder is {self._label_holder!r}")
+        if step is None or step.activation is None or current.purpose != common_pb2.PURPOSE_TRAIN:
+            raise StepError(f"{party!r} sent a gradient for step {number} before its activation was given")
+        if step.head_gradient is not None:
+            if step.head_gradient != frame.head_gradient.data:
+                raise StepError(f"{party!r} repeated a step with other bytes; the run stops, resume from the last barrier")
+            self._answer_again(step, party)
+            return
+        dh = decode_tensor(
+            frame.head_gradient,
+            dtype="float32",
+            shape=(current.sizes[number], self._network.widths[-1]),
+            what=f"the head gradient of {party!r} in step {number}",
+        )
+        gradient = encode_tensor(self._stack.backward(dh))
+        step.head_gradient = frame.head_gradient.data
+        step.gradient = split_training_pb2.ServerFrame(header=self._header(current, number), cut_gradient=gradient)
+        for name in self.parties:
+            self._send(name, step.gradient)
+        self._advance(current)
+
+    def _advance(self, current: _Pass) -> None:
+        current.due += 1
+        current.steps.pop(current.due - 2, None)  # the last step stays, for a repeat
+        if current.due == len(current.sizes):
+            self.state = advance(self.state, RunState.READY)
+
+    def _answer_again(self, step: _Step, party: str) -> None:
+        if step.activation is not None and party == self._label_holder:
+            self._send(party, step.activation)
+        if step.gradient is not None and (party != self._label_holder or step.head_gradient is not None):
+            self._send(party, step.gradient)
+
+    def _send(self, party: str, frame: split_training_pb2.ServerFrame) -> None:
+        if party in self._outboxes:
+            self._outboxes[party].put(frame)
+
+    def _header(self, current: _Pass, number: int) -> common_pb2.StepHeader:
+        return common_pb2.StepHeader(
+            run=self.run, generation=self.generation, epoch=current.epoch, step=number, purpose=current.purpose, sender=self._name
+        )

@@ -1,0 +1,16 @@
+"""The neutral server's config file."""
+
+from pydantic import Field
+
+from kernel.process import ConfigPath, TlsSettings
+from kernel.settings import Settings
+
+
+class NeutralServerSettings(Settings):
+    name: str = Field("neutral-server", description="as in the certificate")
+    listen: str = Field("0.0.0.0:7443", description="host:port the parties and the coordinator dial")  # noqa: S104 - a server's purpose
+    state_directory: ConfigPath = Field(description="weights and barriers of the hidden stack")
+    tls: TlsSettings
+    log_json: bool = Field(False, description="JSON lines instead of readable ones")
+    transcript_directory: ConfigPath | None = Field(None, description="evaluators only: record every received message")
+    tensorflow_threads: int = Field(0, ge=0, description="threads of one TensorFlow operation; 0: TensorFlow chooses")

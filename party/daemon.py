@@ -1,0 +1,176 @@
+"""The party process: dials the coordinator and the neutral server, opens no port, obeys orders within its policy."""
+
+import os
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from kernel.errors import PeerError, StepError, TertiumError
+from kernel.process import configure_logging, load_identity, stop_signal, transcript_recorder
+from kernel.version import VERSION
+from kernel.wire.channel import dial
+from kernel.wire.failures import failure_of
+from kernel.wire.identity import Identity
+from kernel.wire.meter import LinkMeter, MeteredChannel
+from kernel.wire.stream import DuplexStream
+from party.lobby import Lobby
+from party.rows.builtin import default_data_directory
+from party.session import PartySession
+from party.settings import PartySettings
+from protos.v1 import (
+    coordination_pb2,
+    coordination_pb2_grpc,
+    dealing_pb2_grpc,
+    relay_pb2_grpc,
+    split_training_pb2_grpc,
+)
+
+_log = structlog.get_logger()
+_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
+
+AttendStream = DuplexStream[coordination_pb2.PartyReport, coordination_pb2.PartyOrder]
+
+
+def serve(settings: PartySettings) -> None:
+    """Attend until SIGTERM; reconnect when the coordinator is away."""
+    configure_logging(settings.name, as_json=settings.log_json)
+    stop = stop_signal()
+    if settings.data_directory is None:
+        settings = settings.model_copy(update={"data_directory": default_data_directory(os.environ)})
+    identity = load_identity(settings.tls, "party", settings.name)
+    daemon = PartyDaemon(settings, identity)
+    _log.info("party", fingerprint=identity.fingerprint, coordinator=settings.coordinator.address)
+    daemon.attend_until(stop)
+    _log.info("stopping")
+
+
+class PartyDaemon:
+    """Two threads: this one reads orders, a worker carries them out one after the other."""
+
+    def __init__(self, settings: PartySettings, identity: Identity) -> None:
+        self._settings, self._identity = settings, identity
+        self._meter = LinkMeter()
+        self._recorder = transcript_recorder(settings.transcript_directory, settings.name)
+        coordinator, server = settings.coordinator, settings.neutral_server
+        self._coordinator_channel = dial(coordinator.address, identity, coordinator.name)
+        self._server_channel = dial(server.address, identity, server.name)
+        to_coordinator = MeteredChannel(self._coordinator_channel, settings.name, coordinator.name, self._meter, self._recorder)
+        to_server = MeteredChannel(self._server_channel, settings.name, server.name, self._meter, self._recorder)
+        self._coordination = coordination_pb2_grpc.CoordinationStub(to_coordinator)
+        self._stubs: dict[str, Any] = {
+            "split_training": split_training_pb2_grpc.SplitTrainingStub(to_server),
+            "relay": relay_pb2_grpc.RelayStub(to_server),
+            "dealing": dealing_pb2_grpc.DealingStub(to_coordinator),
+        }
+        # the lobby is outside every run: it is not metered
+        self._lobby = Lobby(settings, identity, relay_pb2_grpc.RelayStub(self._server_channel).Exchange)
+        self._orders: queue.SimpleQueue[tuple[AttendStream, coordination_pb2.PartyOrder]] = queue.SimpleQueue()
+        self._session: PartySession | None = None
+
+    def attend_until(self, stop: threading.Event) -> None:
+        self._lobby.start()
+        threading.Thread(target=self._work, name="orders", daemon=True).start()
+        attempt = 0
+        while not stop.is_set():
+            stream: AttendStream = DuplexStream(self._coordination.Attend, "the coordinator")
+            hello = coordination_pb2.Hello(name=self._settings.name, version=VERSION, unix_time_ms=time.time_ns() // 1_000_000)
+            stream.send(coordination_pb2.PartyReport(hello=hello))
+            try:
+                while not stop.is_set():
+                    order = stream.poll(0.5)
+                    if order is not None:
+                        attempt = 0
+                        self._take(stream, order)
+            except TertiumError as error:
+                _log.warning("not attending", sentence=str(error))
+                self._interrupt(PeerError(f"the coordinator is gone: {error}"))
+                stop.wait(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+                attempt += 1
+            finally:
+                stream.close()
+        self._interrupt(PeerError(f"{self._settings.name!r} is stopping"))
+        self._lobby.stop()
+        if self._session is not None:
+            self._session.close()
+        self._coordinator_channel.close()
+        self._server_channel.close()
+
+    def _take(self, stream: AttendStream, order: coordination_pb2.PartyOrder) -> None:
+        kind = order.WhichOneof("kind")
+        if kind == "welcome":
+            _log.info("attending", coordinator_version=order.welcome.version)
+        elif kind == "abort":
+            self._interrupt(PeerError(order.abort.sentence or "the coordinator stopped the run"))
+        else:
+            self._orders.put((stream, order))
+
+    def _interrupt(self, error: TertiumError) -> None:
+        session = self._session
+        if session is not None:
+            session.interrupt(error)
+
+    def _work(self) -> None:
+        while True:
+            stream, order = self._orders.get()
+            report = coordination_pb2.PartyReport(order=order.order, run=order.run, generation=order.generation)
+            try:
+                self._carry_out(stream, order, report)
+            except TertiumError as error:
+                _log.warning("order failed", order=order.WhichOneof("kind"), run=order.run, sentence=str(error))
+                self._give_up(report, error)
+            except Exception as error:
+                incident = secrets.token_hex(4)
+                _log.error("fault", order=order.WhichOneof("kind"), run=order.run, incident=incident, exc_info=error)
+                self._give_up(report, TertiumError(f"fault {incident} at {self._settings.name!r}; its log says more"))
+            stream.send(report)
+
+    def _give_up(self, report: coordination_pb2.PartyReport, error: TertiumError) -> None:
+        report.failed.CopyFrom(failure_of(error, run=report.run, origin=self._settings.name))
+        if self._session is not None:
+            self._session.close()
+
+    def _carry_out(
+        self, stream: AttendStream, order: coordination_pb2.PartyOrder, report: coordination_pb2.PartyReport
+    ) -> None:
+        kind = order.WhichOneof("kind")
+        if kind == "prepare":
+            report.prepared.CopyFrom(self._open(stream, order).prepare(order.prepare))
+            return
+        session = self._session
+        if session is None or (session.run, session.generation) != (order.run, order.generation):
+            raise StepError(f"{self._settings.name!r} is not in generation {order.generation} of run {order.run!r}; prepare it first")
+        steps: dict[str, Callable[[], None]] = {
+            "begin": lambda: report.begun.CopyFrom(session.begin(order.begin)),
+            "train_epoch": lambda: report.epoch_done.CopyFrom(session.train_epoch(order.train_epoch)),
+            "evaluate": lambda: report.evaluated.CopyFrom(session.evaluate(order.evaluate)),
+            "hold_barrier": lambda: report.barrier_held.CopyFrom(session.hold_barrier(order.hold_barrier)),
+            "predict": lambda: report.predicted.CopyFrom(session.predict()),
+            "finish": lambda: report.finished.CopyFrom(session.finish()),
+        }
+        if kind not in steps:
+            raise StepError(f"unknown order {kind!r}; run one version everywhere")
+        steps[kind]()
+
+    def _open(self, stream: AttendStream, order: coordination_pb2.PartyOrder) -> PartySession:
+        if self._session is not None:
+            self._session.close()
+        self._meter.take()
+
+        def progress(message: coordination_pb2.Progress) -> None:
+            stream.send(coordination_pb2.PartyReport(run=order.run, generation=order.generation, progress=message))
+
+        self._session = PartySession(
+            self._settings,
+            self._identity,
+            run=order.run,
+            generation=order.generation,
+            stubs=self._stubs,
+            meter=self._meter,
+            send_progress=progress,
+        )
+        return self._session

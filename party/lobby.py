@@ -1,0 +1,91 @@
+"""The party's standing mailbox: answers the doctor's probes of pinned peers, and nobody else."""
+
+import threading
+import time
+from typing import Any
+
+import structlog
+
+from kernel.errors import PolicyError, TertiumError
+from kernel.sealed_envelope import Introducer, SealedLink
+from kernel.version import VERSION
+from kernel.wire.identity import Identity
+from kernel.wire.stream import DuplexStream
+from party.rows.alignment import align, reorder
+from party.rows.loaders import load_table
+from party.run_rows import summary
+from party.settings import PartySettings
+from protos.v1 import common_pb2, relay_pb2
+
+_log = structlog.get_logger()
+LOBBY = "lobby"
+_RETRY_SECONDS = 2.0
+
+
+class Lobby:
+    """Holds the lobby mailbox open and reopens it when the neutral server comes back."""
+
+    def __init__(self, settings: PartySettings, identity: Identity, exchange: Any) -> None:
+        self._settings, self._identity, self._exchange = settings, identity, exchange
+        self._stop = threading.Event()
+        self._links: dict[tuple[str, str], SealedLink] = {}
+
+    def start(self) -> None:
+        threading.Thread(target=self._serve, name="lobby", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame] = DuplexStream(self._exchange, "the relay")
+            stream.send(relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=LOBBY)))
+            try:
+                while not self._stop.is_set():
+                    frame = stream.poll(1.0)
+                    if frame is not None:
+                        self._answer(stream, frame)
+            except TertiumError:
+                self._stop.wait(_RETRY_SECONDS)
+            finally:
+                stream.close()
+
+    def _answer(self, stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame], frame: relay_pb2.RelayFrame) -> None:
+        try:
+            if frame.WhichOneof("kind") == "introduction":
+                stream.send(relay_pb2.RelayFrame(introduction=self._introduce(frame.introduction)))
+            elif frame.WhichOneof("kind") == "envelope":
+                stream.send(relay_pb2.RelayFrame(envelope=self._probe(frame.envelope)))
+        except TertiumError as error:
+            _log.warning("probe refused", sentence=str(error))
+
+    def _introduce(self, theirs: relay_pb2.Introduction) -> relay_pb2.Introduction:
+        pin = self._settings.policy.peers.get(theirs.sender)
+        if pin is None:
+            raise PolicyError(f"{theirs.sender!r} is not pinned in policy.peers")
+        introducer = Introducer(
+            self._identity,
+            theirs.sender,
+            mailbox=theirs.reply_mailbox,
+            reply_mailbox=LOBBY,
+            generation=theirs.generation,
+            answers_nonce=theirs.nonce,
+        )
+        self._links = {(theirs.sender, theirs.reply_mailbox): introducer.complete(theirs, pin)}  # one probe at a time
+        return introducer.message
+
+    def _probe(self, envelope: relay_pb2.Envelope) -> relay_pb2.Envelope:
+        mailbox = envelope.header.step.run
+        link = self._links.get((envelope.header.step.sender, mailbox))
+        if link is None:
+            raise PolicyError(f"{envelope.header.step.sender!r} probed without an introduction")
+        probe = relay_pb2.Probe.FromString(link.open_envelope(envelope))
+        answer = relay_pb2.ProbeAnswer(version=VERSION, unix_time_ms=time.time_ns() // 1_000_000)
+        table_settings = self._settings.tables.get(probe.table)
+        if table_settings is not None and probe.table in self._settings.policy.columns:
+            table = load_table(probe.table, table_settings, data_directory=self._settings.data_directory, columns=[])
+            table = reorder(table, align(table, table_settings.align))
+            found = summary(table, probe.key)
+            answer.has_table, answer.rows, answer.order_hash = True, found.rows, found.order_hash
+        step = common_pb2.StepHeader(run=mailbox, purpose=common_pb2.PURPOSE_SET_UP, sender=self._identity.name)
+        return link.seal(answer.SerializeToString(), step=step, mailbox=mailbox, topic="probe_answer")

@@ -1,0 +1,117 @@
+"""A party's sealed links to its peers: one relay stream, one pair of keys per peer."""
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from typing import Any
+
+from kernel.errors import EnvelopeError, PeerError, StepError, TertiumError
+from kernel.sealed_envelope import Introducer, SealedLink
+from kernel.wire.identity import Identity
+from kernel.wire.meter import LinkMeter
+from kernel.wire.stream import DuplexStream
+from protos.v1 import common_pb2, relay_pb2
+
+StepKey = tuple[int, int, int]
+"""(purpose, epoch, step)"""
+
+
+class PeerLinks:
+    """Links of one run generation. Used by one thread; `interrupt` may come from another.
+
+    Args:
+      exchange: the relay stub's Exchange; pins: fingerprint per peer name; mailbox: the run id.
+    """
+
+    def __init__(
+        self, exchange: Any, identity: Identity, pins: Mapping[str, str], *, mailbox: str, generation: int, wait_seconds: float
+    ) -> None:
+        self._identity, self._pins = identity, dict(pins)
+        self._mailbox, self._generation, self._wait = mailbox, generation, wait_seconds
+        self._stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame] = DuplexStream(exchange, "the relay at the neutral server")
+        self._links: dict[str, SealedLink] = {}
+        self._waiting: dict[str, deque[tuple[str, StepKey, bytes]]] = defaultdict(deque)
+        self.meter = LinkMeter()
+
+    @property
+    def rounds(self) -> int:
+        return self._stream.rounds
+
+    @property
+    def links(self) -> Mapping[str, SealedLink]:
+        return self._links
+
+    def meet(self) -> None:
+        """Open the mailbox and agree on keys with every peer.
+
+        Raises:
+          CertificateError, EnvelopeError: a peer is not who the pin says; PeerError: a peer did not come.
+        """
+        self._stream.send(relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=self._mailbox, generation=self._generation)))
+        if self._stream.receive(self._wait).WhichOneof("kind") != "opened":
+            raise EnvelopeError("the relay did not confirm the mailbox; run one version everywhere")
+        introducers = {}
+        for peer in self._pins:
+            introducers[peer] = Introducer(
+                self._identity, peer, mailbox=self._mailbox, reply_mailbox=self._mailbox, generation=self._generation
+            )
+            self._stream.send(relay_pb2.RelayFrame(introduction=introducers[peer].message))
+        while len(self._links) < len(introducers):
+            frame = self._frame(f"introductions of {', '.join(sorted(set(introducers) - set(self._links)))}")
+            if frame.WhichOneof("kind") == "introduction":
+                theirs = frame.introduction
+                if theirs.sender not in introducers or theirs.sender in self._links:
+                    raise EnvelopeError(f"an introduction of {theirs.sender!r} was not expected; the relay misbehaves: stop the run")
+                self._links[theirs.sender] = introducers[theirs.sender].complete(theirs, self._pins[theirs.sender])
+            else:
+                self._take_envelope(frame)
+
+    def send(self, peer: str, topic: str, payload: bytes, step: common_pb2.StepHeader) -> None:
+        """Seal and send."""
+        envelope = self._links[peer].seal(payload, step=step, mailbox=self._mailbox, topic=topic)
+        self.meter.count(f"{self._identity.name}>{peer}", envelope.ByteSize())
+        self._stream.send(relay_pb2.RelayFrame(envelope=envelope))
+
+    def receive(self, peer: str, topic: str, step: common_pb2.StepHeader) -> bytes:
+        """The next payload of ``peer``, which must be ``topic`` of the given step.
+
+        Raises:
+          StepError: it is something else; EnvelopeError: replayed or altered; PeerError: it did not come.
+        """
+        while not self._waiting[peer]:
+            self._take_envelope(self._frame(f"{topic} of {peer!r}"))
+        found, key, payload = self._waiting[peer].popleft()
+        wanted = (step.purpose, step.epoch, step.step)
+        if (found, key) != (topic, wanted):
+            raise StepError(f"{peer!r} sent {found!r} for (purpose, epoch, step) {key}; wanted {topic!r} for {wanted}")
+        return payload
+
+    def interrupt(self, error: TertiumError) -> None:
+        self._stream.interrupt(error)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _frame(self, what: str) -> relay_pb2.RelayFrame:
+        try:
+            return self._stream.receive(self._wait)
+        except PeerError as error:
+            raise PeerError(f"while waiting for {what}: {error}") from error
+
+    def _take_envelope(self, frame: relay_pb2.RelayFrame) -> None:
+        kind = frame.WhichOneof("kind")
+        if kind == "undeliverable":
+            raise PeerError(f"{frame.undeliverable.receiver!r} has no open mailbox for {frame.undeliverable.mailbox!r}; is its daemon running?")
+        if kind != "envelope":
+            raise EnvelopeError(f"the relay sent {kind or 'an empty frame'}; wanted an envelope")
+        header = frame.envelope.header
+        link = self._links.get(header.step.sender)
+        if link is None:
+            raise EnvelopeError(f"an envelope of {header.step.sender!r} arrived before its introduction; the relay misbehaves: stop the run")
+        payload = link.open_envelope(frame.envelope)
+        if (header.step.run, header.step.generation) != (self._mailbox, self._generation):
+            raise StepError(
+                f"{link.peer!r} sent an envelope for run {header.step.run!r} generation {header.step.generation}; "
+                f"this is run {self._mailbox!r} generation {self._generation}"
+            )
+        key = (header.step.purpose, header.step.epoch, header.step.step)
+        self._waiting[link.peer].append((header.topic, key, payload))

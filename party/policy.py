@@ -1,0 +1,61 @@
+"""A party is nobody's servant: a plan outside its policy is refused by name before any row is read."""
+
+from collections.abc import Mapping, Sequence
+
+from kernel.errors import PolicyError, RowsError
+from party.settings import PolicySettings
+from protos.v1 import plan_pb2
+
+_JOB_NAMES = {plan_pb2.JOB_KIND_SPLIT_NN: "split_nn"}
+
+
+def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: Mapping[str, Sequence[str]]) -> None:
+    """Hold a plan to the policy.
+
+    Args:
+      tables: column names of each declared table, in order (ranges are resolved against it).
+
+    Raises:
+      PolicyError: job kind, peer, table or column that the policy does not accept.
+    """
+    job = _JOB_NAMES.get(plan.job, "unspecified")
+    if job not in policy.job_kinds:
+        raise PolicyError(f"{me!r} takes no part in jobs of kind {job}; its policy accepts {', '.join(policy.job_kinds)}")
+    mine = part_of(plan, me)
+    for party in plan.parties:
+        if party.name != me and party.name not in policy.peers:
+            raise PolicyError(f"{me!r} has not pinned {party.name!r}; add its fingerprint to policy.peers to accept it")
+    check_columns(policy, me, mine.table, [*mine.columns, *([mine.label] if mine.label else [])], tables)
+
+
+def check_columns(
+    policy: PolicySettings, me: str, table: str, wanted: Sequence[str], tables: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuse a table or column the policy does not offer."""
+    from party.rows.schema import select_columns
+
+    if table not in tables:
+        raise PolicyError(f"{me!r} declares no table {table!r}; its tables are {', '.join(sorted(tables)) or 'none'}")
+    if table not in policy.columns:
+        raise PolicyError(f"the policy of {me!r} offers no column of table {table!r}; add it under policy.columns")
+    try:
+        offered = set(select_columns(tables[table], policy.columns[table]))
+        asked = select_columns(tables[table], wanted)
+    except RowsError as error:
+        raise PolicyError(f"table {table!r} at {me!r}: {error}") from error
+    refused = [column for column in asked if column not in offered]
+    if refused:
+        shown = ", ".join(refused[:5]) + (" …" if len(refused) > 5 else "")
+        raise PolicyError(f"the policy of {me!r} does not offer {len(refused)} column(s) of {table!r} that the plan wants: {shown}")
+
+
+def part_of(plan: plan_pb2.RunPlan, me: str) -> plan_pb2.PartyPlan:
+    """This party's part of a plan.
+
+    Raises:
+      PolicyError: it has none.
+    """
+    for party in plan.parties:
+        if party.name == me:
+            return party
+    raise PolicyError(f"the plan {plan.name!r} has no part for {me!r}")

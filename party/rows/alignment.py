@@ -1,0 +1,130 @@
+"""Row n must be the same person at every party: one order for all, and proof of it without showing an id.
+
+Each party orders its own table, then sends its row count and a keyed hash of the ids in that order. The key
+is known to the parties only, so neither the server that relays the hash nor the coordinator can try ids
+against it.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.errors import RowsError, TertiumError
+from party.rows.schema import Align
+from party.rows.table import Table
+
+_WITH_IDS = b"tertium order v1: ids"
+_WITHOUT_IDS = b"tertium order v1: row numbers"
+_SHORTEST_KEY_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one party tells the others about its rows: their count, and the 32 bytes of ``order_hash``."""
+
+    rows: int
+    order_hash: bytes
+
+
+def align(table: Table, order: Align) -> NDArray[np.int64]:
+    """The row order a table is to be put in, int64[rows], for ``reorder``.
+
+    "sort" sorts the ids by their UTF-8 bytes, so parties with the same ids agree whatever order their files
+    have; "file_order", or a table without ids, keeps the file's own.
+
+    Raises:
+      RowsError: ids that occur more than once (how many, never which).
+    """
+    if table.ids is None:
+        return np.arange(table.rows, dtype=np.int64)
+    repeated = table.rows - len(set(table.ids))
+    if repeated:
+        raise RowsError(
+            f"Table {table.name} has {repeated} duplicate ids among {table.rows} rows; wanted each id once. "
+            "Remove the duplicate rows or choose another id column."
+        )
+    if order == "file_order":
+        return np.arange(table.rows, dtype=np.int64)
+    keys = [text.encode("utf-8") for text in table.ids]
+    return np.array(sorted(range(table.rows), key=keys.__getitem__), dtype=np.int64)
+
+
+def reorder(table: Table, order: NDArray[np.int64]) -> Table:
+    """The table with row ``order[n]`` of the old one as its row n.
+
+    Raises:
+      RowsError: ``order`` is not each row number once.
+    """
+    if order.shape != (table.rows,) or not np.array_equal(np.sort(order), np.arange(table.rows)):
+        raise RowsError(f"The order of {table.name} does not name each of its {table.rows} rows once.")
+    if np.array_equal(order, np.arange(table.rows)):
+        return table
+    ids = table.ids
+    return Table(
+        name=table.name,
+        ids=None if ids is None else tuple(ids[row] for row in order.tolist()),
+        rows=table.rows,
+        values={column: values[order] for column, values in table.values.items()},
+        schema=table.schema,
+    )
+
+
+def order_hash(ids: Sequence[str] | None, rows: int, key: bytes) -> bytes:
+    """HMAC-SHA256 (32 bytes) of the row count and of every id, in order, each after its length.
+
+    Without ids only a marker and the count are hashed: that proves equal counts, nothing more.
+
+    Args:
+      ids: one per row, in aligned order, or None.
+      rows: how many rows.
+      key: at least 16 secret bytes shared by the parties of the run.
+
+    Raises:
+      RowsError: another number of ids than rows.
+      TertiumError: a shorter key.
+    """
+    if len(key) < _SHORTEST_KEY_BYTES:
+        raise TertiumError(f"The order key has {len(key)} bytes; at least {_SHORTEST_KEY_BYTES} are needed.")
+    if ids is not None and len(ids) != rows:
+        raise RowsError(f"There are {len(ids)} ids for {rows} rows; one per row is needed.")
+    digest = hmac.new(key, _WITHOUT_IDS if ids is None else _WITH_IDS, hashlib.sha256)
+    digest.update(rows.to_bytes(8, "big"))
+    for text in ids or ():
+        encoded = text.encode("utf-8")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.digest()
+
+
+def check_alignment(mine: Summary, peers: Mapping[str, Summary]) -> None:
+    """Stop before the first step unless all parties hold the same rows in the same order.
+
+    Args:
+      mine: this party's summary.
+      peers: the others', by party name.
+
+    Raises:
+      RowsError: counts differ (each party's is listed), or ids or their order differ at equal counts.
+    """
+    counts = ", ".join(
+        [f"this party {mine.rows}", *(f"{name} {summary.rows}" for name, summary in sorted(peers.items()))]
+    )
+    if any(summary.rows != mine.rows for summary in peers.values()):
+        raise RowsError(
+            f"The parties hold different numbers of rows: {counts}. Give every party the rows that all of "
+            "them have, one per id."
+        )
+    other = [
+        name
+        for name, summary in sorted(peers.items())
+        if not hmac.compare_digest(summary.order_hash, mine.order_hash)
+    ]
+    if other:
+        raise RowsError(
+            f"Same count, different ids or order: {counts}; {', '.join(other)} differ from this party. Set "
+            'id to the same identifier at every party and align = "sort"; if it is set, compare how the ids '
+            "are written (leading zeros, letter case) and whether all parties hold the same ids."
+        )

@@ -1,0 +1,145 @@
+"""What a table is declared to hold: public facts that a party writes down before any row is read.
+
+A schema is public: bounds and categories come from its author's knowledge of the field, not from the rows.
+Encoders take categories and mechanisms take bounds from here.
+"""
+
+import difflib
+import math
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from kernel.errors import RowsError
+
+ColumnType = Literal["real", "integer", "boolean", "category"]
+Align = Literal["sort", "file_order"]
+
+BUILTIN_PREFIX = "builtin:"
+
+
+class Column(BaseModel):
+    """One declared column.
+
+    ``low`` and ``high`` are inclusive, in the column's own unit, and belong to real and integer columns only.
+    ``categories`` are the only texts a category column may hold, in the order of their one-hot positions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: ColumnType
+    low: float | None = None
+    high: float | None = None
+    categories: tuple[str, ...] = ()
+
+    @field_validator("low", "high")
+    @classmethod
+    def _finite(cls, bound: float | None) -> float | None:
+        if bound is not None and not math.isfinite(bound):
+            raise ValueError("a bound must be finite; leave it out where there is none")
+        return bound
+
+    @model_validator(mode="after")
+    def _fits_type(self) -> Self:
+        if self.type in ("boolean", "category") and not (self.low is None and self.high is None):
+            raise ValueError(f"low and high belong to real and integer columns, not to a {self.type} column")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}; swap them")
+        if self.type != "category":
+            if self.categories:
+                raise ValueError(f"categories belong to a category column, not to a {self.type} column")
+            return self
+        if not self.categories:
+            raise ValueError("a category column needs its categories declared")
+        if len(set(self.categories)) != len(self.categories):
+            repeated = len(self.categories) - len(set(self.categories))
+            raise ValueError(f"{repeated} of {len(self.categories)} categories are repeated; list each once")
+        if any(not text or text != text.strip() for text in self.categories):
+            raise ValueError(
+                "a category is empty or has spaces around it; cells are trimmed before the look-up"
+            )
+        return self
+
+
+class TableSettings(BaseModel):
+    """Where one table is and what it holds.
+
+    ``source`` is ``builtin:NAME`` or a path ending in .csv, .parquet or .npz (a relative path counts from the
+    working directory). ``id`` is the column whose text identifies a row across parties; without it the row
+    number does.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(min_length=1)
+    id: str | None = None
+    align: Align = "sort"
+    columns: dict[str, Column] = Field(default_factory=dict)
+    clip_deviations: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @property
+    def builtin(self) -> str | None:
+        """NAME of ``builtin:NAME``, or None where the source is a file."""
+        if self.source.startswith(BUILTIN_PREFIX):
+            return self.source.removeprefix(BUILTIN_PREFIX)
+        return None
+
+    @model_validator(mode="after")
+    def _builtin_is_complete(self) -> Self:
+        if self.builtin is None:
+            return self
+        if self.columns:
+            raise ValueError(f"{self.source} carries its own schema; remove the {len(self.columns)} columns")
+        if self.id is not None:
+            raise ValueError(f"{self.source} has no id column, its row number is the identity; remove id")
+        return self
+
+
+def suggestion(name: str, available: Sequence[str]) -> str:
+    """A closing sentence for an unknown ``name``: the nearest name, or how many there are."""
+    near = difflib.get_close_matches(name, available, n=1)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    if 0 < len(available) <= 12:
+        return "the names are " + ", ".join(f'"{one}"' for one in available) + "."
+    if available:
+        return f'there are {len(available)} names, from "{available[0]}" to "{available[-1]}".'
+    return "there are none."
+
+
+def select_columns(available: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that ``patterns`` name, in the order of the patterns.
+
+    Args:
+      available: the table's columns, in table order.
+      patterns: each a column name, or an inclusive range ``"V1..V14"`` by table order.
+
+    Raises:
+      RowsError: a name that is not there (with the nearest one), a range that runs backwards, a column named
+        twice.
+    """
+    position = {name: index for index, name in enumerate(available)}
+
+    def place(name: str, pattern: str) -> int:
+        if name not in position:
+            inside = "" if name == pattern else f' (in the range "{pattern}")'
+            raise RowsError(f'No column is called "{name}"{inside}; {suggestion(name, available)}')
+        return position[name]
+
+    chosen: list[str] = []
+    for pattern in patterns:
+        if pattern in position or ".." not in pattern:
+            chosen.append(available[place(pattern, pattern)])
+            continue
+        first, _, last = pattern.partition("..")
+        start, stop = place(first, pattern), place(last, pattern)
+        if start > stop:
+            raise RowsError(f'Range "{pattern}" runs backwards in table order; write "{last}..{first}".')
+        chosen.extend(available[start : stop + 1])
+    if len(set(chosen)) != len(chosen):
+        repeated = [name for name in dict.fromkeys(chosen) if chosen.count(name) > 1]
+        more = "" if len(repeated) <= 5 else f" and {len(repeated) - 5} more"
+        names = ", ".join(f'"{name}"' for name in repeated[:5])
+        raise RowsError(f"Columns selected more than once: {names}{more}; name each column once.")
+    return tuple(chosen)

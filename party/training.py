@@ -1,0 +1,143 @@
+"""The hot path at a party: mini-batches through the first layer, the neutral server, and back.
+
+One training step, numbered as in DESIGN.md ("A mini-batch"):
+ [1] masked share of z1 to the neutral server; while it waits, the party makes the next masks;
+ [2] label holder only: h_L comes, loss and dL/dh_L; the gradient goes before the head updates itself;
+ [3] dL/dz1 comes; Theta_i moves by X_i^T (dL/dz1).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.batch_order import RowIndices, batch_sizes, batches
+from kernel.errors import StepError
+from kernel.network import NetworkSpec
+from kernel.randomness import StreamPosition
+from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
+from kernel.wire.stream import DuplexStream
+from party.first_layer.protocol import FirstLayer, FirstLayerBlock
+from party.label_head import LabelHead
+from protos.v1 import common_pb2, split_training_pb2
+
+IN_FLIGHT = 4
+"""Forward-only steps a feature holder keeps unanswered."""
+
+_PROGRESS_SECONDS = 0.5
+
+TrainStream = DuplexStream[split_training_pb2.PartyFrame, split_training_pb2.ServerFrame]
+OnProgress = Callable[[int, int, float, int], None]
+"""(steps done, steps, mean loss so far, rows done)"""
+
+
+@dataclass(frozen=True)
+class LabelSide:
+    """What only the label holder has: the head, and labels in the aligned order of rows."""
+
+    head: LabelHead
+    labels: NDArray[Any]
+
+
+class Trainer:
+    """One party's loop over the steps of a pass."""
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        run: str,
+        generation: int,
+        network: NetworkSpec,
+        block: FirstLayerBlock,
+        first_layer: FirstLayer,
+        scale_bits: int,
+        label_side: LabelSide | None,
+        stream: TrainStream,
+        wait_seconds: float,
+    ) -> None:
+        self._me, self._run, self._generation = me, run, generation
+        self._network, self._block, self._first_layer = network, block, first_layer
+        self._scale_bits, self._label_side = scale_bits, label_side
+        self._stream, self._wait = stream, wait_seconds
+
+    def train(self, order: RowIndices, batch_rows: int, epoch: int, progress: OnProgress) -> float:
+        """One epoch in ``order``; returns the mean loss over rows (0 at feature holders)."""
+        steps = len(batch_sizes(len(order), batch_rows))
+        self._first_layer.open_pass(epoch, common_pb2.PURPOSE_TRAIN, batch_sizes(len(order), batch_rows))
+        loss_sum, rows_done, last_report = 0.0, 0, time.monotonic()
+        for step, rows in enumerate(batches(order, batch_rows)):
+            header = self._header(epoch, step, common_pb2.PURPOSE_TRAIN)
+            batch = self._block.rows[rows]
+            self._send_share(rows, batch, header)  # [1]
+            self._first_layer.make_ahead()
+            if self._label_side is not None:
+                loss_sum += self._head_step(self._label_side, rows, header) * len(rows)  # [2]
+            frame = self._frame(header, "cut_gradient")
+            gradient = decode_tensor(
+                frame.cut_gradient, dtype="float32", shape=(len(rows), self._network.widths[0]), what="dL/dz1 of the neutral server"
+            )
+            self._block.update(batch, gradient)  # [3]
+            rows_done += len(rows)
+            if time.monotonic() - last_report >= _PROGRESS_SECONDS:
+                last_report = time.monotonic()
+                progress(step + 1, steps, loss_sum / rows_done, rows_done)
+        return loss_sum / rows_done
+
+    def forward(self, order: RowIndices, batch_rows: int, epoch: int, purpose: common_pb2.Purpose) -> NDArray[np.float32] | None:
+        """A pass without updates; the label holder gets the head's outputs, float32[rows, outputs]."""
+        sizes = batch_sizes(len(order), batch_rows)
+        self._first_layer.open_pass(epoch, purpose, sizes)
+        outputs = []
+        for step, rows in enumerate(batches(order, batch_rows)):
+            header = self._header(epoch, step, purpose)
+            self._send_share(rows, self._block.rows[rows], header)
+            self._first_layer.make_ahead()
+            if self._label_side is not None:
+                outputs.append(self._label_side.head.forward(self._activation(header, len(rows))))
+            elif step >= IN_FLIGHT:
+                self._frame(self._header(epoch, step - IN_FLIGHT, purpose), "step_done")
+        if self._label_side is not None:
+            return np.concatenate(outputs)
+        for step in range(max(0, len(sizes) - IN_FLIGHT), len(sizes)):
+            self._frame(self._header(epoch, step, purpose), "step_done")
+        return None
+
+    def _send_share(self, rows: RowIndices, batch: NDArray[np.float32], header: common_pb2.StepHeader) -> None:
+        words = self._first_layer.share(rows, batch, StreamPosition(header.epoch, header.step, header.purpose))
+        self._stream.send(split_training_pb2.PartyFrame(header=header, share=encode_ring(words, self._scale_bits)))
+
+    def _head_step(self, side: LabelSide, rows: RowIndices, header: common_pb2.StepHeader) -> float:
+        activation = self._activation(header, len(rows))
+        loss, gradient = side.head.loss_and_gradient(activation, side.labels[rows])
+        self._stream.send(split_training_pb2.PartyFrame(header=header, head_gradient=encode_tensor(gradient)))
+        side.head.apply()
+        return loss
+
+    def _activation(self, header: common_pb2.StepHeader, rows: int) -> NDArray[np.float32]:
+        frame = self._frame(header, "cut_activation")
+        activation: NDArray[np.float32] = decode_tensor(
+            frame.cut_activation, dtype="float32", shape=(rows, self._network.widths[-1]), what="h_L of the neutral server"
+        )
+        return activation
+
+    def _frame(self, header: common_pb2.StepHeader, kind: str) -> split_training_pb2.ServerFrame:
+        """The server's next frame, held to the step and kind that are due."""
+        frame = self._stream.receive(self._wait)
+        found = frame.header
+        if frame.WhichOneof("kind") != kind or (found.run, found.generation, found.epoch, found.step, found.purpose) != (
+            header.run, header.generation, header.epoch, header.step, header.purpose,
+        ):  # fmt: skip
+            raise StepError(
+                f"the neutral server sent {frame.WhichOneof('kind')} of run {found.run!r} generation {found.generation} epoch {found.epoch} "
+                f"step {found.step}; due is {kind} of generation {header.generation} epoch {header.epoch} step {header.step}"
+            )
+        return frame
+
+    def _header(self, epoch: int, step: int, purpose: common_pb2.Purpose) -> common_pb2.StepHeader:
+        return common_pb2.StepHeader(
+            run=self._run, generation=self._generation, epoch=epoch, step=step, purpose=purpose, sender=self._me
+        )
