@@ -89,9 +89,10 @@ class BarrierStore:
         directory = self._directory / str(number)
         parts = {}
         for name, wanted in json.loads((directory / _MANIFEST).read_bytes())["parts"].items():
-            data = (directory / f"{name}.npz").read_bytes()
+            part = directory / f"{name}.npz"
+            data = part.read_bytes() if part.exists() else b""
             if hashlib.sha256(data).hexdigest() != wanted:
-                raise TertiumError(f"part {name!r} of barrier {number} was changed after it was written; restore it or resume from another barrier")
+                raise TertiumError(f"part {name!r} of barrier {number} was changed or removed after it was written; restore it or resume from another barrier")
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 parts[name] = {key: arrays[key] for key in arrays.files}
         return parts

@@ -33,7 +33,9 @@ class FixedPoint:
     @property
     def limit(self) -> float:
         """Largest magnitude one addend may have."""
-        return float(2.0 ** (self.ring_bits - 1 - self.fractional_bits) - 1) / self.addends
+        bound = 2.0 ** (self.ring_bits - 1 - self.fractional_bits)
+        # above 2^53 a float has no room for "- 1" alone
+        return float(min(bound - 1, np.nextafter(bound, 0.0))) / self.addends
 
     def check(self, magnitude: float, what: str) -> None:
         """Refuse a magnitude the ring cannot hold; ``what`` names the quantity and whose it is."""

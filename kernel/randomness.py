@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from kernel.errors import TertiumError
 from kernel.ring import RingArray, RingBits, ring_dtype
 
 SecretKey = NewType("SecretKey", bytes)
@@ -66,7 +67,15 @@ class Keystream:
         return out
 
     def fill(self, out: RingArray, position: StreamPosition) -> None:
-        """The same words into a preallocated C-contiguous array."""
+        """The same words into a preallocated C-contiguous array.
+
+        Raises:
+          TertiumError: another layout, which would silently stay without a mask.
+        """
+        if not out.flags.c_contiguous:
+            raise TertiumError("a keystream fills C-contiguous arrays only; copy a strided one first")
+        if not out.size:
+            return
         encryptor = Cipher(self._cipher, modes.CTR(position.counter_block())).encryptor()
         target = memoryview(out.reshape(-1)).cast("B")
         for start in range(0, len(target), len(_ZEROS)):

@@ -33,7 +33,7 @@ def ring_matmul(left: RingArray, right: RingArray) -> RingArray:
 
     Returns: words [rows, columns]. The kernel is compiled once per machine (numba's cache) and wraps by construction.
     """
-    if left.dtype != right.dtype or left.shape[1] != right.shape[0]:
+    if left.ndim != 2 or right.ndim != 2 or left.dtype != right.dtype or left.shape[1] != right.shape[0]:
         raise ValueError(f"cannot multiply {left.dtype}{left.shape} by {right.dtype}{right.shape}")
     out = np.zeros((left.shape[0], right.shape[1]), left.dtype)
     products = left.shape[0] * left.shape[1] * right.shape[1]
@@ -45,7 +45,16 @@ def ring_matmul(left: RingArray, right: RingArray) -> RingArray:
 def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]:
     import numba  # late: half a second, and only the beaver protocol multiplies in the ring
 
-    def multiply(left: Any, right: Any, out: Any) -> None:
+    # Two functions, not one under two options: numba's disk cache knows a function by name and line only, and would
+    # hand the serial machine code to the parallel kernel.
+    def multiply_serially(left: Any, right: Any, out: Any) -> None:
+        for row in range(left.shape[0]):
+            for inner in range(left.shape[1]):
+                factor = left[row, inner]
+                for column in range(right.shape[1]):
+                    out[row, column] += factor * right[inner, column]
+
+    def multiply_in_parallel(left: Any, right: Any, out: Any) -> None:
         for row in numba.prange(left.shape[0]):
             for inner in range(left.shape[1]):
                 factor = left[row, inner]
@@ -53,6 +62,6 @@ def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]
                     out[row, column] += factor * right[inner, column]
 
     compiled: Callable[[RingArray, RingArray, RingArray], None] = numba.njit(
-        multiply, parallel=parallel, cache=True, nogil=True
+        multiply_in_parallel if parallel else multiply_serially, parallel=parallel, cache=True, nogil=True
     )
     return compiled

@@ -82,10 +82,18 @@ class Introducer:
                 f"an introduction from {theirs.sender!r} to {theirs.receiver!r} of generation {theirs.generation} arrived; "
                 f"wanted {self.peer!r} to {self._identity.name!r} of generation {self.message.generation}"
             )
+        if (theirs.mailbox, theirs.reply_mailbox) != (self.message.reply_mailbox, self.message.mailbox):
+            raise EnvelopeError(
+                f"the introduction of {self.peer!r} is for mailbox {theirs.mailbox!r}; wanted one for "
+                f"{self.message.reply_mailbox!r}: the relay moved it, do not trust this relay"
+            )
         check_introduction(theirs, self._identity.authority, pin)
         if len(theirs.x25519_public) != 32 or len(theirs.nonce) != 32:
             raise EnvelopeError(f"the introduction of {self.peer!r} carries a malformed key; the relay or the peer is faulty")
-        secret = SecretKey(self._key.exchange(X25519PublicKey.from_public_bytes(theirs.x25519_public)))
+        try:
+            secret = SecretKey(self._key.exchange(X25519PublicKey.from_public_bytes(theirs.x25519_public)))
+        except ValueError as error:  # a point of small order
+            raise EnvelopeError(f"the introduction of {self.peer!r} carries an unusable key; the peer is faulty") from error
         first, second = sorted((self.message, theirs), key=lambda message: message.sender)
         root = derive_key(secret, _introduction_bytes(first).hex(), _introduction_bytes(second).hex())
         me, peer = self._identity.name, self.peer

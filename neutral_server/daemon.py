@@ -1,5 +1,6 @@
 """The neutral server process."""
 
+import os
 import threading
 
 import structlog
@@ -10,6 +11,7 @@ from kernel.wire.server import Listener
 from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
 from neutral_server.service import RelayService, SplitTrainingService, StackControlService
+from neutral_server.session import Stack
 from neutral_server.settings import NeutralServerSettings
 from protos.v1 import relay_pb2_grpc, split_training_pb2_grpc, stack_control_pb2_grpc
 
@@ -22,7 +24,7 @@ def serve(settings: NeutralServerSettings) -> None:
     stop = stop_signal()
     identity = load_identity(settings.tls, "neutral-server", settings.name)
     recorder = transcript_recorder(settings.transcript_directory, settings.name)
-    runs = RunTable(settings.name, settings.state_directory, lambda spec: _make_stack(spec, settings.tensorflow_threads))
+    runs = RunTable(settings.name, settings.state_directory, _make_stack)
     desk = RelayDesk(runs.members)
     listener = Listener(
         settings.listen,
@@ -36,23 +38,22 @@ def serve(settings: NeutralServerSettings) -> None:
     )
     listener.start()
     _log.info("listening", address=settings.listen, fingerprint=identity.fingerprint)
-    threading.Thread(target=_import_tensorflow, name="import tensorflow", daemon=True).start()
+    threading.Thread(target=_import_tensorflow, args=(settings.tensorflow_threads,), name="import tensorflow", daemon=True).start()
     stop.wait()
     _log.info("stopping")
     listener.stop()
 
 
-def _import_tensorflow() -> None:
+def _import_tensorflow(threads: int) -> None:
     """Ahead of the first run: the import takes seconds."""
-    from neutral_server.hidden_stack import import_tensorflow
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
 
-    import_tensorflow()
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 
-def _make_stack(spec: NetworkSpec, threads: int) -> object:
-    from neutral_server.hidden_stack import HiddenStack, import_tensorflow
+def _make_stack(spec: NetworkSpec) -> Stack:
+    from neutral_server.hidden_stack import HiddenStack
 
-    tensorflow = import_tensorflow()
-    if threads and tensorflow.config.threading.get_intra_op_parallelism_threads() != threads:
-        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
     return HiddenStack(spec)

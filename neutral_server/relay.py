@@ -35,7 +35,7 @@ class RelayDesk:
         outbox: Outbox[relay_pb2.RelayFrame] = Outbox()
         outbox.put(relay_pb2.RelayFrame(opened=relay_pb2.MailboxOpen()))
         with self._lock:
-            if sum(owner == party for owner, _ in self._open) >= _MAILBOXES_PER_PARTY:
+            if sum(owner == party and name != mailbox for owner, name in self._open) >= _MAILBOXES_PER_PARTY:
                 raise PeerError(f"{party!r} has {_MAILBOXES_PER_PARTY} mailboxes open already; close one")
             replaced = self._open.pop((party, mailbox), None)
             if replaced is not None:
@@ -57,8 +57,10 @@ class RelayDesk:
             for address in [address for address in self._early if address[1] == run]:
                 self._early_bytes -= sum(frame.ByteSize() for frame in self._early.pop(address))
 
-    def forward(self, sender: str, frame: relay_pb2.RelayFrame) -> None:
-        """Hand a frame to its receiver.
+    def forward(self, sender: str, frame: relay_pb2.RelayFrame, *, source: str) -> None:
+        """Hand a frame to its receiver; ``source`` is the sender's own mailbox, the one that is told when it cannot be.
+
+        A sender's other mailboxes hear nothing: a probe of an absent party must not disturb a run.
 
         Raises:
           EnvelopeError: the frame claims another sender than the certificate, or a mailbox it has no business with.
@@ -83,10 +85,10 @@ class RelayDesk:
                 self._early.setdefault((receiver, mailbox), deque()).append(frame)
                 self._early_bytes += frame.ByteSize()
                 return
-            senders = [outbox for (owner, _), outbox in self._open.items() if owner == sender]
-        notice = relay_pb2.Undeliverable(receiver=receiver, mailbox=mailbox)
-        for outbox in senders:
-            outbox.put(relay_pb2.RelayFrame(undeliverable=notice))
+            origin = self._open.get((sender, source))
+        if origin is not None:
+            notice = relay_pb2.Undeliverable(receiver=receiver, mailbox=mailbox)
+            origin.put(relay_pb2.RelayFrame(undeliverable=notice))
 
     def _check_mailbox(self, party: str, mailbox: str) -> None:
         if mailbox == LOBBY or mailbox.startswith("doctor-"):

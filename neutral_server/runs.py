@@ -12,7 +12,7 @@ from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec
 from kernel.plan_message import network_spec, safe_run_name
 from kernel.run_state import RunState
-from neutral_server.session import StackSession
+from neutral_server.session import Stack, StackSession
 from protos.v1 import common_pb2, stack_control_pb2
 
 _log = structlog.get_logger()
@@ -21,12 +21,12 @@ _log = structlog.get_logger()
 class RunTable:
     """Life of runs at the server. ``make_stack`` builds a hidden stack (TensorFlow) for a network."""
 
-    def __init__(self, name: str, state_directory: Path, make_stack: Callable[[NetworkSpec], object]) -> None:
+    def __init__(self, name: str, state_directory: Path, make_stack: Callable[[NetworkSpec], Stack]) -> None:
         self._name, self._directory, self._make_stack = name, state_directory, make_stack
         self._lock = threading.Lock()
         self._session: StackSession | None = None
         self._store: BarrierStore | None = None
-        self._stack: object = None
+        self._stack: Stack | None = None
 
     def members(self, run: str) -> Iterable[str]:
         """Parties of the live run of that name."""
@@ -75,7 +75,7 @@ class RunTable:
                 scale_bits=request.scale_bits,
                 parties=list(request.parties),
                 label_holder=request.label_holder,
-                stack=stack,  # type: ignore[arg-type]
+                stack=stack,
             )
             _log.info("prepared", run=run, generation=request.generation, parties=len(request.parties))
             return self._store.held()
@@ -84,8 +84,8 @@ class RunTable:
         """Load a barrier (0 that is not yet held: keep the initial weights) and compile."""
         session = self.session(request.run, request.generation)
         store = self._barriers()
-        if request.barrier in store.held():
-            self._stack.load(store.load(request.barrier)["stack"])  # type: ignore[attr-defined]
+        if self._stack is not None and request.barrier in store.held():
+            self._stack.load(store.load(request.barrier)["stack"])
         elif request.barrier != 0:
             raise BadInputError(f"barrier {request.barrier} is not held here; held: {store.held()}")
         session.begin(list(request.batch_sizes))

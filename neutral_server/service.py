@@ -66,7 +66,7 @@ class RelayService(relay_pb2_grpc.RelayServicer):
         def read() -> None:
             try:
                 for frame in request_iterator:
-                    self._desk.forward(party, frame)
+                    self._desk.forward(party, frame, source=mailbox)
             except TertiumError as error:
                 outbox.fail(error)
             except Exception:

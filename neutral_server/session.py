@@ -116,8 +116,8 @@ class StackSession:
                 raise StepError(f"step {self._pass.due} of {len(self._pass.sizes)} of the pass before is still due")
             if purpose not in _PURPOSE_NAMES or rows < 1 or batch_rows < 1:
                 raise StepError(f"a pass of {rows} rows in batches of {batch_rows} with purpose {purpose} cannot be opened")
-            self._pass = _Pass(epoch, purpose, batch_sizes(rows, batch_rows))
             self.state = advance(self.state, RunState.TRAINING)
+            self._pass = _Pass(epoch, purpose, batch_sizes(rows, batch_rows))
 
     def receive(self, party: str, frame: split_training_pb2.PartyFrame) -> None:
         """One frame of a party's stream.

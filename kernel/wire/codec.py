@@ -28,10 +28,11 @@ _MAX_DIMENSION = 1 << 31
 
 def encode_tensor(array: NDArray[Any]) -> common_pb2.Tensor:
     """A Tensor of a float32, float64, int64 or uint8 array."""
-    code = _CODES.get(array.dtype.newbyteorder("<"))
+    little = array.dtype.newbyteorder("<")
+    code = _CODES.get(little)
     if code is None:
         raise WireError(f"a {array.dtype} array cannot travel; use float32, float64, int64 or uint8")
-    return common_pb2.Tensor(dtype=code, shape=array.shape, data=np.ascontiguousarray(array).tobytes())
+    return common_pb2.Tensor(dtype=code, shape=array.shape, data=np.ascontiguousarray(array, little).tobytes())
 
 
 def decode_tensor(message: common_pb2.Tensor, *, dtype: str, shape: Sequence[int], what: str) -> NDArray[Any]:

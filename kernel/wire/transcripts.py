@@ -34,6 +34,9 @@ class TranscriptWriter:
             self._file.write(struct.pack(">I", len(header)) + header + struct.pack(">Q", len(message)) + message)
             self._file.flush()
 
+    def close(self) -> None:
+        self._file.close()
+
 
 def read_transcript(path: Path) -> Iterator[Record]:
     """The records of a file; a torn last one is left out."""

@@ -1,0 +1,28 @@
+"""`tertium demo [NAME]`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    name: Annotated[str, typer.Argument(help="breast_cancer, wine or digits")] = "breast_cancer",
+    protocol: Annotated[str | None, typer.Option(help="masked_sum or beaver instead of the demo plan's own")] = None,
+    runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
+) -> None:
+    """Train a split network on a table that installed packages ship, with every role as its own process."""
+    from importlib.resources import files
+
+    from coordinator.cli.training import train_here
+    from coordinator.plan import parse_plan
+    from kernel.errors import SettingsError
+
+    plans = files("coordinator.local") / "plans"
+    known = sorted(one.name.removesuffix(".toml") for one in plans.iterdir() if one.name.endswith(".toml"))
+    if name not in known:
+        raise SettingsError(f"there is no demo {name!r}; demos are {', '.join(known)}")
+    text = (plans / f"{name}.toml").read_text(encoding="utf-8")
+    if protocol is not None:
+        text = text.replace('protocol = "masked_sum"', f'protocol = "{protocol}"')
+    train_here(text, parse_plan(text, f"the demo plan {name}"), "", runs, resume=False, baseline=True)

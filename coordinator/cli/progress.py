@@ -1,0 +1,81 @@
+"""A run on the screen: one bar with loss, rows a second, bytes and time left; one line for every other event."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from coordinator.run_store import Event
+from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
+
+_ENDS = {"paused", "failed"}
+_ERRORS: dict[str, type[TertiumError]] = {
+    "FAILURE_REASON_BAD_INPUT": BadInputError,
+    "FAILURE_REASON_POLICY": PolicyError,
+    "FAILURE_REASON_PEER": PeerError,
+}
+
+
+def follow(events: Iterable[Event], epochs: int, console: Console) -> Event | None:
+    """Show events until they end; returns the last one.
+
+    Raises:
+      TertiumError: the run paused or failed; the class carries the exit code.
+    """
+    last: Event | None = None
+    with _RunBar(epochs, console) as bar:
+        for event in events:
+            bar.show(event)
+            last = event
+    if last is not None and last["event"] in _ENDS:
+        raise _ERRORS.get(last.get("reason", ""), TertiumError)(last["sentence"])
+    return last
+
+
+class _RunBar(AbstractContextManager["_RunBar"]):
+    def __init__(self, epochs: int, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"),
+            BarColumn(bar_width=24),
+            TextColumn("loss {task.fields[loss]}  {task.fields[speed]} rows/s  {task.fields[megabytes]} MB/epoch"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=False,
+        )
+        self._task = self._progress.add_task("train", total=epochs, epoch=0, loss="–", speed="–", megabytes="–", visible=False)
+
+    def __enter__(self) -> "_RunBar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._progress.stop()
+
+    def show(self, event: Event) -> None:
+        kind = event["event"]
+        if kind == "epoch":
+            self._progress.update(
+                self._task,
+                completed=event["epoch"],
+                visible=True,
+                epoch=event["epoch"],
+                loss=f"{event['loss']:.4f}",
+                speed=f"{event['rows'] / max(event['seconds'], 1e-9):,.0f}",
+                megabytes=f"{sum(event['bytes'].values()) / 1e6:.2f}",
+            )
+        elif kind == "progress":
+            done = event["epoch"] - 1 + event["step"] / event["steps"]
+            self._progress.update(self._task, completed=done, visible=True, loss=f"{event['loss']:.4f}")
+        elif kind == "prepared":
+            self._console.print(
+                f"[dim]{event['party']}: {event['rows']} rows ({event['train_rows']} to train), {event['columns']} encoded columns[/dim]"
+            )
+        elif kind == "resumed":
+            self._console.print(f"resumed as generation {event['generation']} from barrier {event['barrier']}")
+        elif kind == "predicted":
+            self._console.print(f"{event['rows']} rows predicted; the predictions are at {event['party']} only, in {event['file']}")

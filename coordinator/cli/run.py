@@ -1,0 +1,29 @@
+"""`tertium run PLAN`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    plan: Annotated[Path | None, typer.Argument(help="plan file (TOML); not needed with --resume")] = None,
+    coordinator: Annotated[str | None, typer.Option(help="host:port of a coordinator that is running")] = None,
+    local: Annotated[bool, typer.Option("--local", help="start every role here, on loopback, with throwaway certificates")] = False,
+    resume: Annotated[str | None, typer.Option(help="continue this run from its last barrier")] = None,
+    certs: Annotated[Path, typer.Option(help="directory with operator.pem, operator.key, authority.pem")] = Path("certs"),
+    runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
+    baseline: Annotated[bool, typer.Option(help="--local only: train the plain network beside it")] = True,
+) -> None:
+    """Train a plan, watch it, and leave a run directory with metrics and a report."""
+    from coordinator.cli.training import run_local, run_remote
+    from kernel.errors import SettingsError
+
+    if local == (coordinator is not None):
+        raise SettingsError("say either --coordinator HOST:PORT (daemons that run) or --local (start every role here)")
+    if plan is None and resume is None:
+        raise SettingsError("name a plan file, or a run to --resume")
+    if local:
+        run_local(plan, resume, runs, baseline=baseline)
+    elif coordinator is not None:
+        run_remote(plan, resume, runs, coordinator, certs)

@@ -1,0 +1,96 @@
+"""What `run` and `demo` do: submit or resume, follow, gather the run directory, report."""
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from coordinator.cli.operator_client import OperatorClient
+from coordinator.cli.progress import follow
+from coordinator.cli.summary import print_summary
+from coordinator.plan import Plan, parse_plan
+from coordinator.run_store import RunRecord
+from kernel.errors import SettingsError
+
+_REACH_SECONDS = 10.0
+
+
+def run_local(plan_file: Path | None, resume: str | None, runs: Path, *, baseline: bool) -> Path:
+    """Every role as a child process; returns the run directory."""
+    if resume is not None:
+        plan_text = _read(runs / resume / "plan.toml")
+        plan, run = parse_plan(plan_text, f"the plan of run {resume}"), resume
+    else:
+        plan_text = _read(_named(plan_file))
+        plan, run = parse_plan(plan_text, str(plan_file)), ""
+    return train_here(plan_text, plan, run, runs, resume=resume is not None, baseline=baseline)
+
+
+def train_here(plan_text: str, plan: Plan, run: str, runs: Path, *, resume: bool, baseline: bool) -> Path:
+    """A local federation around one plan."""
+    from coordinator.local.baseline import run_baseline
+    from coordinator.local.federation import LocalFederation
+
+    console = Console()
+    run = run or f"{plan.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    directory = runs / run
+    console.print(f"run {run}: {len(plan.parties)} parties, {plan.first_layer.protocol}, roles on loopback")
+    with LocalFederation(directory, plan) as federation:
+        _, first = federation.client.resume(run) if resume else federation.client.submit(plan_text, run)
+        follow(federation.client.watch(run, first), plan.epochs, console)
+    if baseline:
+        with console.status("the plain network, same initialisation and batches …"):
+            run_baseline(RunRecord.load(directory), federation)
+    write_run_report(directory, console)
+    return directory
+
+
+def run_remote(plan_file: Path | None, resume: str | None, runs: Path, coordinator: str, certs: Path) -> Path:
+    """Daemons that run elsewhere; returns the local copy of the run directory."""
+    console = Console()
+    client = OperatorClient(coordinator, certs)
+    try:
+        client.wait_ready(_REACH_SECONDS)
+        if resume is not None:
+            run, first = client.resume(resume)
+            client.fetch(run, runs / run)
+            plan = parse_plan(_read(runs / run / "plan.toml"))
+        else:
+            plan_text = _read(_named(plan_file))
+            plan = parse_plan(plan_text, str(plan_file))
+            run, first = client.submit(plan_text)
+        console.print(f"run {run}: {len(plan.parties)} parties, {plan.first_layer.protocol}")
+        try:
+            follow(client.watch(run, first), plan.epochs, console)
+        finally:
+            client.fetch(run, runs / run)
+    finally:
+        client.close()
+    write_run_report(runs / run, console)
+    return runs / run
+
+
+def write_run_report(directory: Path, console: Console) -> None:
+    """Plots, TensorBoard logs, report.html, and the closing table."""
+    from coordinator.report.disclosures import disclosures_of
+    from coordinator.report.page import write_report
+    from coordinator.report.tensorboard_log import write_tensorboard
+
+    with console.status("report …"):
+        write_report(directory, disclosures_of(directory))
+        write_tensorboard(directory)
+    print_summary(directory, console)
+
+
+def _named(plan_file: Path | None) -> Path:
+    if plan_file is None:
+        raise SettingsError("name a plan file")
+    return plan_file
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error

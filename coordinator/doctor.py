@@ -1,0 +1,2 @@
+def examine(path):  # replaced below
+    return []

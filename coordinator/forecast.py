@@ -1,0 +1,143 @@
+"""What a plan will cost on each link, from the sizes of the very messages it will send.
+
+Counts what the meter counts (kernel/wire/meter.py): serialised messages and gRPC frames on the links parties dial.
+Orders and reports to the coordinator are a few hundred bytes an epoch and left out.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kernel.batch_order import batch_sizes
+from kernel.plan_message import label_holder, scale_bits
+from kernel.wire.meter import GRPC_FRAME_BYTES
+from protos.v1 import common_pb2, dealing_pb2, plan_pb2, relay_pb2, split_training_pb2
+
+_SERVER, _COORDINATOR = "neutral-server", "coordinator"
+_SEAL_BYTES = 16
+_CHUNK_BYTES = 1 << 20
+_RUN_NAME = "x" * 30
+"""Stands for a run id of usual length in every header."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Bytes per link: of one epoch, and of the set-up that a run pays once."""
+
+    epoch_bytes: dict[str, int]
+    relayed_epoch_bytes: dict[str, int]
+    set_up_bytes: dict[str, int]
+    rounds: int
+    """Times the label holder waits for another process in an epoch."""
+
+    def busiest(self) -> tuple[str, int]:
+        """The link direction with the most bytes in an epoch."""
+        return max(self.epoch_bytes.items(), key=lambda item: item[1])
+
+    def seconds(self, megabits_per_second: float) -> float:
+        """Wire limit of an epoch when every link direction runs at this rate."""
+        return self.busiest()[1] * 8 / (megabits_per_second * 1e6)
+
+    def as_event(self) -> dict[str, Any]:
+        return {
+            "bytes": self.epoch_bytes,
+            "relayed_bytes": self.relayed_epoch_bytes,
+            "set_up_bytes": self.set_up_bytes,
+            "rounds": self.rounds,
+        }
+
+
+def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[int]) -> Forecast:
+    """The forecast of one epoch over ``train_rows`` rows.
+
+    Args:
+      encoded_columns: width after one-hot per party, in the order of the plan.
+    """
+    names = [party.name for party in plan.parties]
+    beaver = plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
+    epoch: Counter[str] = Counter()
+    relayed: Counter[str] = Counter()
+    set_up: Counter[str] = Counter()
+    sizes = batch_sizes(train_rows, plan.batch_rows)
+    for rows, steps in Counter(sizes).items():
+        for link, count in _step_bytes(plan, rows).items():
+            epoch[link] += steps * count
+    if beaver:
+        columns = sum(encoded_columns)
+        opening = _envelope_bytes(columns, plan.network.widths[0], "opening-f", plan)
+        for sender in names:
+            for receiver in names:
+                if sender != receiver:
+                    _add_relayed(epoch, relayed, sender, receiver, opening, len(sizes))
+                    for chunk, chunks in _chunks(plan, train_rows, columns):
+                        _add_relayed(set_up, Counter(), sender, receiver, _envelope_bytes(chunk, columns, "opening-e", plan), chunks)
+    rounds = len(sizes) * (2 + (len(names) - 1 if beaver else 0))
+    return Forecast(dict(sorted(epoch.items())), dict(sorted(relayed.items())), dict(sorted(set_up.items())), rounds)
+
+
+def _step_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
+    network, holder = plan.network, label_holder(plan)
+    width, last = network.widths[0], network.widths[-1]
+    share = split_training_pb2.PartyFrame(header=_header(holder), share=_ring(plan, rows, width))
+    head = split_training_pb2.PartyFrame(header=_header(holder), head_gradient=_tensor(rows, last))
+    activation = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_activation=_tensor(rows, last))
+    gradient = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_gradient=_tensor(rows, width))
+    found: Counter[str] = Counter()
+    for party in plan.parties:
+        found[f"{party.name}>{_SERVER}"] += _framed(share)
+        found[f"{_SERVER}>{party.name}"] += _framed(gradient)
+    found[f"{holder}>{_SERVER}"] += _framed(head)
+    found[f"{_SERVER}>{holder}"] += _framed(activation)
+    if plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
+        correction = dealing_pb2.Correction(header=_header(_COORDINATOR), words=_ring(plan, rows, width))
+        found[f"{_COORDINATOR}>{max(party.name for party in plan.parties)}"] += _framed(correction)
+    return found
+
+
+def _chunks(plan: plan_pb2.RunPlan, train_rows: int, columns: int) -> list[tuple[int, int]]:
+    """(rows of a chunk, how many) of the opening of E over all rows, test rows included."""
+    rows = round(train_rows / (1 - plan.test_fraction))
+    return list(Counter(batch_sizes(rows, max(1, _CHUNK_BYTES // (8 * columns)))).items())
+
+
+def _add_relayed(links: Counter[str], relayed: Counter[str], sender: str, receiver: str, envelope: int, times: int) -> None:
+    framed = relay_frame_bytes(envelope) + GRPC_FRAME_BYTES
+    links[f"{sender}>{_SERVER}"] += times * framed
+    links[f"{_SERVER}>{receiver}"] += times * framed
+    relayed[f"{sender}>{receiver}"] += times * (envelope + GRPC_FRAME_BYTES)
+
+
+def relay_frame_bytes(envelope: int) -> int:
+    """Size of a RelayFrame around an envelope of so many bytes: tag and length."""
+    return envelope + 1 + _varint_bytes(envelope)
+
+
+def _varint_bytes(number: int) -> int:
+    return max(1, -(-number.bit_length() // 7))
+
+
+def _envelope_bytes(rows: int, columns: int, topic: str, plan: plan_pb2.RunPlan) -> int:
+    opening = relay_pb2.Opening(words=_ring(plan, rows, columns), first_row=0).ByteSize()
+    header = relay_pb2.EnvelopeHeader(step=_header("party-a"), receiver="party-a", mailbox=_RUN_NAME, topic=topic, sequence=1000)
+    return relay_pb2.Envelope(header=header, sealed=bytes(opening + _SEAL_BYTES)).ByteSize()
+
+
+def _ring(plan: plan_pb2.RunPlan, rows: int, columns: int) -> common_pb2.RingTensor:
+    bits = plan.ring.ring_bits
+    return common_pb2.RingTensor(
+        ring_bits=bits, fractional_bits=scale_bits(plan), shape=(rows, columns), data=bytes(rows * columns * bits // 8)
+    )
+
+
+def _tensor(rows: int, columns: int) -> common_pb2.Tensor:
+    return common_pb2.Tensor(dtype=common_pb2.D_TYPE_FLOAT32, shape=(rows, columns), data=bytes(rows * columns * 4))
+
+
+def _header(sender: str) -> common_pb2.StepHeader:
+    return common_pb2.StepHeader(run=_RUN_NAME, generation=1, epoch=10, step=10, purpose=common_pb2.PURPOSE_TRAIN, sender=sender)
+
+
+def _framed(message: Any) -> int:
+    size: int = message.ByteSize()
+    return size + GRPC_FRAME_BYTES

@@ -1,0 +1,226 @@
+"""All roles as child processes on loopback, with throwaway certificates: the embedded default of `run` and `demo`.
+
+The same daemons, configs and code path as separate machines. Each role keeps its state below ``<run>/roles/<name>``, so
+a later `predict` or `--resume` finds it. What differs from a real federation: one person starts everything, and the
+first layer's initialisation keys follow from the plan's seed, so that an experiment can be repeated.
+"""
+
+import hashlib
+import signal
+import socket
+import subprocess  # noqa: S404 - starting the daemons is this module's purpose
+import sys
+import time
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from coordinator.certificate_authority import AUTHORITY_CERTIFICATE, CertificateAuthority, write_issued, write_key
+from coordinator.cli.operator_client import OperatorClient
+from coordinator.plan import Plan
+from kernel.durable import write_durably
+from kernel.errors import BadInputError, TertiumError
+from kernel.wire.identity import Peer, fingerprint, load_certificate
+
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 5.0
+PREDICT_TABLE = "predict-data"
+
+
+class LocalFederation(AbstractContextManager["LocalFederation"]):
+    """Child processes of one run; leaving the context ends them.
+
+    Args:
+      run_directory: ``runs/<id>``; roles live below it.
+      plan: the run's plan; extra_tables: further tables every party declares (a prediction's rows).
+      transcripts: evaluators only: every role records what it receives.
+    """
+
+    def __init__(
+        self,
+        run_directory: Path,
+        plan: Plan,
+        *,
+        extra_tables: dict[str, dict[str, Any]] | None = None,
+        transcripts: Path | None = None,
+    ) -> None:
+        self._runs = run_directory.parent
+        self.roles = run_directory / "roles"
+        self._plan, self._extra_tables, self._transcripts = plan, extra_tables or {}, transcripts
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._client: OperatorClient | None = None
+
+    @property
+    def client(self) -> OperatorClient:
+        if self._client is None:
+            raise TertiumError("the local federation was not started")
+        return self._client
+
+    def __enter__(self) -> "LocalFederation":
+        with ExitStack() as undo:
+            undo.callback(self.stop)
+            self._start()
+            undo.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def party_config(self, name: str) -> Path:
+        return self.roles / name / "config.toml"
+
+    def process_id(self, name: str) -> int:
+        return self._children[name].pid
+
+    def _start(self) -> None:
+        names = [party.name for party in self._plan.parties]
+        self._certificates(names)
+        server_port, coordinator_port = free_port(), free_port()
+        tls = self._tls
+        self._config(
+            "neutral-server",
+            {"listen": f"127.0.0.1:{server_port}", "state_directory": "state", "tls": tls("neutral-server")},
+        )
+        self._config(
+            "coordinator",
+            {
+                "listen": f"127.0.0.1:{coordinator_port}",
+                "neutral_server": {"address": f"127.0.0.1:{server_port}"},
+                "runs_directory": str(self._runs.resolve()),
+                "tls": tls("coordinator"),
+            },
+        )
+        for party in self._plan.parties:
+            self._party(party.name, names, coordinator_port, server_port)
+        for name in ("neutral-server", "coordinator", *names):
+            self.start_role(name)
+        self._client = OperatorClient(f"127.0.0.1:{coordinator_port}", self.roles / "certs")
+        self._wait_ready()
+
+    def start_role(self, name: str) -> None:
+        """Start one role's daemon (again)."""
+        kind = name if name in ("neutral-server", "coordinator") else "party"
+        log = (self.roles / name / "log").open("ab")
+        self._children[name] = subprocess.Popen(
+            [sys.executable, "-m", "coordinator.cli.main", kind, "serve", str(self.roles / name / "config.toml")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+
+    def kill_role(self, name: str) -> None:
+        """kill -9, for tests of resume."""
+        self._children[name].send_signal(signal.SIGKILL)
+        self._children[name].wait()
+
+    def stop(self) -> None:
+        """SIGTERM to every child, SIGKILL to what is left after some seconds."""
+        if self._client is not None:
+            self._client.close()
+        for child in self._children.values():
+            if child.poll() is None:
+                child.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for child in self._children.values():
+            try:
+                child.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        wanted = {party.name for party in self._plan.parties}
+        self.client.wait_ready(_READY_SECONDS)
+        while True:
+            status = self.client.status()
+            if wanted <= set(status.attending) and status.neutral_server:
+                return
+            for name, child in self._children.items():
+                if child.poll() is not None:
+                    raise _child_error(name, child.returncode, self.roles / name / "log")
+            if time.monotonic() > deadline:
+                raise TertiumError(f"the local roles did not come up within {_READY_SECONDS:g} s; look at {self.roles}/*/log")
+            time.sleep(0.05)  # the children's state is not ours to wait on
+
+    def _certificates(self, names: list[str]) -> None:
+        directory = self.roles / "certs"
+        if (directory / AUTHORITY_CERTIFICATE).exists():
+            return
+        authority = CertificateAuthority.create()
+        authority.save(directory)
+        for peer in (
+            Peer("coordinator", "coordinator"),
+            Peer("neutral-server", "neutral-server"),
+            Peer("operator", "operator"),
+            *(Peer("party", name) for name in names),
+        ):
+            write_issued(directory, peer.name, authority.issue(peer))
+
+    def _tls(self, name: str) -> dict[str, str]:
+        return {
+            "certificate": f"../certs/{name}.pem",
+            "key": f"../certs/{name}.key",
+            "authority": f"../certs/{AUTHORITY_CERTIFICATE}",
+        }
+
+    def _party(self, name: str, names: list[str], coordinator_port: int, server_port: int) -> None:
+        party = next(one for one in self._plan.parties if one.name == name)
+        tables = {party.table: local_table(self._plan, party.table), **self._extra_tables}
+        allowed = [*party.columns, *([party.label] if party.label else [])]
+        pins = {
+            other: fingerprint(load_certificate((self.roles / "certs" / f"{other}.pem").read_bytes(), other))
+            for other in names
+            if other != name
+        }
+        self._config(
+            name,
+            {
+                "coordinator": {"address": f"127.0.0.1:{coordinator_port}", "name": "coordinator"},
+                "neutral_server": {"address": f"127.0.0.1:{server_port}", "name": "neutral-server"},
+                "state_directory": "state",
+                "tls": self._tls(name),
+                "tables": tables,
+                "policy": {"peers": pins, "columns": {table: allowed if table == party.table else list(party.columns) for table in tables}},
+            },
+        )
+        key = self.roles / name / "state" / "initialisation.key"
+        if not key.exists():
+            key.parent.mkdir(parents=True, exist_ok=True)
+            write_key(key, hashlib.sha256(f"tertium local {self._plan.seed}".encode()).digest())
+
+    def _config(self, name: str, document: dict[str, Any]) -> None:
+        if self._transcripts is not None:
+            document["transcript_directory"] = str(self._transcripts.resolve())
+        write_durably(self.roles / name / "config.toml", tomli_w.dumps({"name": name, **document}).encode())
+
+
+def local_table(plan: Plan, table: str) -> dict[str, Any]:
+    """A party config's table section: the plan's own, with absolute paths, or the built-in table of that name."""
+    if table not in plan.local.tables:
+        return {"source": f"builtin:{table}"}
+    section = dict(plan.local.tables[table])
+    source = str(section.get("source", ""))
+    if source and not source.startswith("builtin:"):
+        section["source"] = str(Path(source).resolve())
+    return section
+
+
+def free_port() -> int:
+    """A port free on loopback a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _child_error(name: str, code: int, log: Path) -> TertiumError:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    sentence = lines[-1].removeprefix("error: ") if lines else "it wrote no log"
+    message = f"{name} stopped with exit code {code}: {sentence}"
+    return BadInputError(message) if code == BadInputError.exit_code else TertiumError(message)
+
+

@@ -1,0 +1,92 @@
+"""`metrics.json`: the numbers of a run, gathered from its events (keys as fixed in DESIGN.md, section 10)."""
+
+import json
+import platform
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from statistics import median
+from typing import Any
+
+from coordinator.run_store import Event, RunRecord
+from kernel.durable import write_durably
+from kernel.plan_message import plan_hash
+from kernel.version import VERSION
+
+_LIBRARIES = ("numpy", "grpcio", "protobuf", "tensorflow", "tensorflow-cpu")
+
+
+def metrics_of(record: RunRecord) -> dict[str, Any]:
+    """The document for what has happened so far."""
+    plan = record.plan
+    epochs = {event["epoch"]: event for event in _of(record, "epoch")}  # the last time an epoch was trained counts
+    links: Counter[str] = Counter()
+    relayed: Counter[str] = Counter()
+    for event in _of(record, "traffic"):
+        links.update(event["bytes"])
+        relayed.update(event["relayed_bytes"])
+    document: dict[str, Any] = {
+        "run": record.run,
+        "job": plan.job,
+        "plan_hash": plan_hash(plan.message()).hex(),
+        "protocol": plan.first_layer.protocol,
+        "versions": versions(),
+        "parties": [
+            {key: event[key] for key in ("party", "rows", "train_rows", "test_rows", "columns")}
+            for event in {event["party"]: event for event in _of(record, "prepared")}.values()
+        ],
+        "network": {
+            "widths": list(plan.network.widths),
+            "activations": list(plan.network.activations),
+            "loss": plan.network.loss,
+            "outputs": plan.network.outputs,
+            "optimizer": plan.optimizer.name,
+            "learning_rate": plan.optimizer.learning_rate,
+            "batch_rows": plan.batch_rows,
+            "epochs": plan.epochs,
+            "seed": plan.seed,
+            "ring_bits": plan.first_layer.ring[0],
+            "fractional_bits": plan.first_layer.ring[1],
+        },
+        "seconds": {"epoch": [event["seconds"] for event in epochs.values()], "total": sum(event["seconds"] for event in epochs.values())},
+        "bytes": dict(sorted(links.items())),
+        "rounds": sum(event["rounds"] for event in epochs.values()),
+    }
+    if epochs:
+        document["epoch_bytes"] = next(reversed(epochs.values()))["bytes"]
+    if relayed:
+        document["relayed_bytes"] = dict(sorted(relayed.items()))
+    evaluated = _of(record, "evaluated")
+    if evaluated:
+        document["scores"] = evaluated[-1]["scores"]
+    baseline = _of(record, "baseline")
+    if baseline:
+        plain = baseline[-1]
+        document["baseline"] = {
+            "scores": plain["scores"],
+            "seconds": {"keras_fit": plain["keras_fit_seconds"], "tf_function": plain["tf_function_seconds"]},
+        }
+        epoch_seconds = median(document["seconds"]["epoch"])
+        document["ratio"] = {
+            "keras_fit": epoch_seconds / median(plain["keras_fit_seconds"]),
+            "tf_function": epoch_seconds / median(plain["tf_function_seconds"]),
+        }
+    return document
+
+
+def write_metrics(record: RunRecord) -> None:
+    write_durably(record.directory / "metrics.json", json.dumps(metrics_of(record), indent=2).encode() + b"\n")
+
+
+def versions() -> dict[str, str]:
+    """Of Tertium, Python and the libraries that compute, as installed here."""
+    found = {"tertium": VERSION, "python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _of(record: RunRecord, kind: str) -> list[Event]:
+    return [event for event in record.events if event["event"] == kind]

@@ -1,0 +1,167 @@
+"""The plan file: one experiment, validated before anybody is disturbed, and its message on the wire."""
+
+from collections import Counter
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from kernel.network import ActivationName, LossName, OptimizerName
+from kernel.settings import Settings, parse_settings
+from kernel.wire.channel import MAX_MESSAGE_BYTES
+from protos.v1 import plan_pb2
+
+ProtocolName = Literal["masked_sum", "beaver"]
+_PROTOCOLS: dict[ProtocolName, plan_pb2.FirstLayerProtocol] = {
+    "masked_sum": plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM,
+    "beaver": plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER,
+}
+_DEFAULT_RING: dict[ProtocolName, tuple[int, int]] = {"masked_sum": (32, 16), "beaver": (64, 20)}
+_DEALER = "coordinator"
+
+
+class FirstLayerPlan(Settings):
+    protocol: ProtocolName = "masked_sum"
+    ring_bits: Literal[32, 64] | None = Field(None, description="words of shares; default 32 for masked_sum, 64 for beaver")
+    fractional_bits: int | None = Field(None, ge=4, le=40, description="f; default 16 for masked_sum, 20 for beaver")
+    dealer: str | None = Field(None, description="who issues beaver's triples: only `coordinator`")
+
+    @property
+    def ring(self) -> tuple[int, int]:
+        """(ring_bits, fractional_bits) with the protocol's defaults."""
+        bits, fractional = _DEFAULT_RING[self.protocol]
+        return self.ring_bits or bits, self.fractional_bits or fractional
+
+
+class NetworkPlan(Settings):
+    widths: tuple[int, ...] = Field(min_length=1, description="first layer, then the neutral server's layers")
+    activations: tuple[ActivationName, ...] = Field(description="one per width")
+    loss: LossName = "binary"
+    outputs: int = Field(1, ge=1, le=65536, description="1; for multiclass the number of classes")
+
+
+class OptimizerPlan(Settings):
+    name: OptimizerName = "adam"
+    learning_rate: float = Field(gt=0, lt=1e6)
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum only")
+
+
+class PartyPlan(Settings):
+    name: str = Field(min_length=1, max_length=63, pattern=r"^[a-z0-9][a-z0-9-]*$")
+    table: str
+    columns: tuple[str, ...] = Field(min_length=1, description="names, or inclusive ranges V1..V14 in table order")
+    label: str | None = Field(None, description="label column; at exactly one party")
+
+
+class LocalPlan(Settings):
+    """Read by `tertium run --local` only, which starts the parties itself: what their own configs would say."""
+
+    tables: dict[str, dict[str, Any]] = Field(default_factory=dict, description="table -> a party config's [tables.…] section")
+
+
+class Plan(Settings):
+    name: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    job: Literal["split_nn"] = "split_nn"
+    seed: int = Field(0, ge=0, lt=2**63, description="weights, split and batch order; no mask depends on it")
+    epochs: int = Field(ge=1, le=100_000)
+    batch_rows: int = Field(ge=1, le=10_000_000)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    barrier_every_epochs: int = Field(1, ge=1, description="epochs between barriers a run can be resumed from")
+    first_layer: FirstLayerPlan = FirstLayerPlan()
+    network: NetworkPlan
+    optimizer: OptimizerPlan
+    parties: tuple[PartyPlan, ...]
+    local: LocalPlan = LocalPlan()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Plan":
+        self._check_parties()
+        self._check_network()
+        self._check_first_layer()
+        return self
+
+    def _check_parties(self) -> None:
+        if len(self.parties) < 2:
+            raise ValueError(f"a plan needs two parties or more, this one has {len(self.parties)}")
+        repeated = [name for name, count in Counter(party.name for party in self.parties).items() if count > 1]
+        if repeated:
+            raise ValueError(f"party {repeated[0]!r} stands twice; names are unique")
+        holders = [party.name for party in self.parties if party.label is not None]
+        if not holders:
+            raise ValueError("no party has a label; set `label` at the one that holds it")
+        if len(holders) > 1:
+            raise ValueError(f"{len(holders)} parties have a label ({', '.join(holders)}); exactly one may")
+
+    def _check_network(self) -> None:
+        network = self.network
+        if len(network.activations) != len(network.widths):
+            raise ValueError(f"{len(network.widths)} widths need as many activations, there are {len(network.activations)}")
+        if any(not 1 <= width <= 65536 for width in network.widths):
+            raise ValueError("every width is 1 to 65536")
+        if network.loss == "multiclass" and network.outputs < 2:
+            raise ValueError("multiclass needs outputs = number of classes, at least 2")
+        if network.loss != "multiclass" and network.outputs != 1:
+            raise ValueError(f"{network.loss} has one output, the plan says {network.outputs}")
+        largest = self.batch_rows * max(network.widths[0] * self.first_layer.ring[0] // 8, network.widths[-1] * 4)
+        if largest > MAX_MESSAGE_BYTES:
+            raise ValueError(
+                f"a step sends {largest >> 20} MiB in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; lower batch_rows"
+            )
+
+    def _check_first_layer(self) -> None:
+        layer = self.first_layer
+        names = [party.name for party in self.parties]
+        if layer.dealer is not None and layer.protocol != "beaver":
+            raise ValueError("masked_sum needs no dealer; remove first_layer.dealer or use protocol = \"beaver\"")
+        if layer.dealer in names:
+            raise ValueError(f"the dealer is party {layer.dealer!r}, which would know every triple; the dealer is the coordinator")
+        if layer.dealer in ("neutral-server", "neutral_server"):
+            raise ValueError("the dealer is the neutral server, which could solve for X; the dealer is the coordinator")
+        if layer.dealer not in (None, _DEALER):
+            raise ValueError(f"unknown dealer {layer.dealer!r}; the dealer is the coordinator")
+        bits, fractional = layer.ring
+        if layer.protocol == "beaver" and bits != 64:
+            raise ValueError("beaver multiplies two fixed-point factors and needs ring_bits = 64")
+        integer_bits = bits - 1 - (2 * fractional if layer.protocol == "beaver" else fractional)
+        if integer_bits < 8:
+            raise ValueError(
+                f"fractional_bits = {fractional} leaves {integer_bits} integer bits for z1 in a ring of {bits}; at least 8 are wanted: "
+                "lower fractional_bits or use ring_bits = 64"
+            )
+
+    def message(self) -> plan_pb2.RunPlan:
+        """The plan as every role gets it (the server gets a part)."""
+        bits, fractional = self.first_layer.ring
+        return plan_pb2.RunPlan(
+            name=self.name,
+            job=plan_pb2.JOB_KIND_SPLIT_NN,
+            protocol=_PROTOCOLS[self.first_layer.protocol],
+            ring=plan_pb2.RingPlan(ring_bits=bits, fractional_bits=fractional),
+            network=plan_pb2.NetworkPlan(
+                widths=self.network.widths,
+                activations=self.network.activations,
+                loss=self.network.loss,
+                outputs=self.network.outputs,
+                optimizer=plan_pb2.OptimizerPlan(
+                    name=self.optimizer.name, learning_rate=self.optimizer.learning_rate, momentum=self.optimizer.momentum
+                ),
+                seed=self.seed,
+            ),
+            parties=[
+                plan_pb2.PartyPlan(name=party.name, table=party.table, columns=party.columns, label=party.label or "")
+                for party in self.parties
+            ],
+            epochs=self.epochs,
+            batch_rows=self.batch_rows,
+            test_fraction=self.test_fraction,
+            barrier_every_epochs=self.barrier_every_epochs,
+            dealer=_DEALER if self.first_layer.protocol == "beaver" else "",
+        )
+
+
+def parse_plan(text: str, what: str = "the plan") -> Plan:
+    """A plan from its TOML text.
+
+    Raises:
+      SettingsError: one sentence saying what is wrong where.
+    """
+    return parse_settings(Plan, text, what)

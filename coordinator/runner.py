@@ -1,0 +1,118 @@
+"""Runs at the coordinator, one at a time: submitted, resumed, predicted with, cancelled."""
+
+import secrets
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from coordinator.clients import StackClient
+from coordinator.dealer import Dealer
+from coordinator.metrics_file import write_metrics
+from coordinator.plan import parse_plan
+from coordinator.roster import Roster
+from coordinator.rounds.split_nn import SplitNnRounds
+from coordinator.run_store import RunRecord, RunStore
+from coordinator.settings import CoordinatorSettings
+from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
+from kernel.plan_message import plan_hash
+from kernel.run_state import RunState
+from kernel.wire.failures import failure_of
+from protos.v1 import common_pb2
+
+_log = structlog.get_logger()
+
+
+class Runner:
+    """Owns the active run's thread."""
+
+    def __init__(
+        self, store: RunStore, roster: Roster, stack: StackClient, dealer: Dealer, settings: CoordinatorSettings
+    ) -> None:
+        self._store, self._roster, self._stack, self._dealer, self._settings = store, roster, stack, dealer, settings
+        self._lock = threading.Lock()
+        self._active: tuple[RunRecord, SplitNnRounds] | None = None
+        self._thread: threading.Thread | None = None
+
+    def active_run(self) -> str:
+        active = self._active
+        return active[0].run if active is not None else ""
+
+    def submit(self, plan_text: str, wanted: str) -> tuple[str, int]:
+        """Start a new run; returns its id and the number of its first event."""
+        with self._lock:
+            self._check_idle()
+            plan = parse_plan(plan_text)
+            run = wanted or f"{plan.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+            record = self._store.create(run, plan_text)
+            record.note("submitted", plan_hash=plan_hash(plan.message()).hex(), protocol=plan.first_layer.protocol)
+            return self._start(record, lambda rounds: rounds.train())
+
+    def resume(self, run: str) -> tuple[str, int]:
+        """Continue a paused run from the newest barrier all roles hold."""
+        with self._lock:
+            self._check_idle()
+            record = self._store.get(run)
+            if record.state is RunState.DONE:
+                raise BadInputError(f"run {run!r} is done; nothing is left to resume")
+            record.move(RunState.JOINED)
+            return self._start(record, lambda rounds: rounds.train())
+
+    def predict(self, run: str, table: str) -> tuple[str, int]:
+        """Predict the rows of a table every party declares."""
+        with self._lock:
+            self._check_idle()
+            record = self._store.get(run)
+            if record.state is not RunState.DONE:
+                raise BadInputError(f"run {run!r} is {record.state.value}; it must be done before it predicts")
+            request = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+            return self._start(record, lambda rounds: rounds.predict(table, request))
+
+    def cancel(self, run: str) -> None:
+        active = self._active
+        if active is None or active[0].run != run:
+            raise BadInputError(f"run {run!r} is not active here; active: {self.active_run() or 'none'}")
+        active[1].cancel()
+
+    def _check_idle(self) -> None:
+        if self._active is not None:
+            raise BadInputError(f"the coordinator is busy with run {self.active_run()!r}; wait for it, or cancel it")
+
+    def _start(self, record: RunRecord, work: Callable[[SplitNnRounds], None]) -> tuple[str, int]:
+        first = len(record.events)
+        rounds = SplitNnRounds(record, self._roster, self._stack, self._dealer, self._settings)
+        self._active = (record, rounds)
+        self._thread = threading.Thread(target=self._carry_out, args=(record, rounds, work), name=f"run {record.run}", daemon=True)
+        self._thread.start()
+        return record.run, first
+
+    def _carry_out(self, record: RunRecord, rounds: SplitNnRounds, work: Callable[[SplitNnRounds], None]) -> None:
+        trained = record.state is RunState.DONE
+        try:
+            work(rounds)
+        except TertiumError as error:
+            self._note_failure(record, error, trained)
+        except Exception as error:
+            incident = secrets.token_hex(4)
+            _log.error("fault", run=record.run, incident=incident, exc_info=error)
+            self._note_failure(record, TertiumError(f"fault {incident} at the coordinator; its log says more"), trained)
+        else:
+            if not trained:
+                write_metrics(record)
+                self._active = None
+                record.note("done", durable=True, seconds=sum(event["seconds"] for event in record.events if event["event"] == "epoch"))
+        finally:
+            self._active = None
+
+    def _note_failure(self, record: RunRecord, error: TertiumError, trained: bool) -> None:
+        """A lost peer or a fault pauses the run; bad input and policy end it. A failed prediction leaves a done run done."""
+        _log.warning("run stopped", run=record.run, sentence=str(error))
+        ended = isinstance(error, BadInputError | PolicyError)
+        if not trained:
+            record.move(RunState.FAILED if ended and record.state is not RunState.TRAINING else RunState.PAUSED)
+        reason = common_pb2.FailureReason.Name(failure_of(error).reason)
+        self._active = None
+        paused = record.state is RunState.PAUSED
+        hint = f" (resume with `tertium run --resume {record.run}`)" if paused and isinstance(error, PeerError) else ""
+        record.note("paused" if paused else "failed", durable=True, reason=reason, sentence=f"{error}{hint}")

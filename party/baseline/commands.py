@@ -1,0 +1,27 @@
+"""`tertium baseline …`: for whoever owns every party's rows (a benchmark, a demo); a real federation cannot run it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The plain network on pooled rows, beside a split run (needs every party's files).", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `train` a sub-command."""
+
+
+@app.command()
+def train(
+    plan: Annotated[Path, typer.Argument(help="plan message, as the local federation writes it")],
+    run: Annotated[str, typer.Option(help="run whose initial weights are used")],
+    party_config: Annotated[list[Path], typer.Option(help="config of each party, in the order of the plan")],
+    server_state: Annotated[Path, typer.Option(help="state directory of the neutral server")],
+    out: Annotated[Path, typer.Option(help="JSON result")],
+) -> None:
+    """Pool the rows, start from the run's barrier 0, train the same batches, score the same test rows."""
+    from party.baseline.pooled import train_pooled
+
+    train_pooled(plan, run, party_config, server_state, out)

@@ -1,0 +1,73 @@
+"""Pools what a split run keeps apart, to know what the plain network would have reached.
+
+Reads every party's config, rows and barrier 0, and the neutral server's barrier 0: the plain network starts from the
+very weights the split network started from and sees the same batches.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kernel.batch_order import batch_seed, epoch_order
+from kernel.durable import BarrierStore, write_durably
+from kernel.plan_message import label_holder, network_spec, plan_hash, safe_run_name
+from kernel.process import load_settings
+from party.baseline.plain_network import NetworkParts, train_plain
+from party.policy import part_of
+from party.release import evaluate_outputs
+from party.rows.builtin import default_data_directory
+from party.rows.encoding import RowEncoder
+from party.rows.labels import LabelEncoder
+from party.run_rows import load_aligned
+from party.settings import PartySettings
+from protos.v1 import plan_pb2
+
+
+def train_pooled(plan_file: Path, run: str, party_configs: Sequence[Path], server_state: Path, out: Path) -> None:
+    """Train and write {losses, scores, roc, keras_fit_seconds, tf_function_seconds} to ``out``."""
+    plan = plan_pb2.RunPlan.FromString(plan_file.read_bytes())
+    spec = network_spec(plan.network)
+    held = {"server": BarrierStore(server_state / safe_run_name(run) / "barriers", plan_hash(plan)).load(0)}
+    blocks, weights, labels, label_encoder = [], [], None, None
+    for config in party_configs:
+        settings = load_settings(PartySettings, config)
+        part = part_of(plan, settings.name)
+        data_directory = settings.data_directory or default_data_directory(os.environ)
+        rows = load_aligned(part.table, settings.tables[part.table], list(part.columns), part.label, data_directory)
+        parts = BarrierStore(settings.state_directory / safe_run_name(run) / "barriers", plan_hash(plan)).load(0)
+        blocks.append(RowEncoder.from_state(parts["row_encoder"]).encode(rows.table))
+        weights.append(parts["first_layer"]["weights"])
+        split = rows.split(plan.test_fraction, plan.network.seed)
+        if settings.name == label_holder(plan):
+            label_encoder = LabelEncoder.from_state(parts["label_encoder"])
+            labels = label_encoder.encode(rows.table)
+            held["head"] = parts["label_head"]  # type: ignore[assignment]
+    if labels is None or label_encoder is None:
+        raise ValueError("no config belongs to the label holder")
+    head: dict[str, np.ndarray] = held["head"]  # type: ignore[assignment,type-arg]
+    result = train_plain(
+        spec,
+        NetworkParts(np.concatenate(weights), held["server"]["stack"], head["kernel"], head["bias"]),
+        np.concatenate(blocks, axis=1),
+        labels,
+        lambda epoch: epoch_order(split.train, batch_seed(plan.network.seed, epoch)),
+        plan.batch_rows,
+        plan.epochs,
+        split.test,
+    )
+    found = evaluate_outputs(spec.loss, labels[split.test], result.test_outputs, label_encoder.decode(result.test_outputs))
+    document: dict[str, object] = {
+        "losses": result.epoch_losses,
+        "scores": {one.name: {"value": one.value, "low": one.low, "high": one.high, "n": one.rows} for one in found.scores},
+        "keras_fit_seconds": result.keras_fit_seconds,
+        "tf_function_seconds": result.tf_function_seconds,
+    }
+    if found.false_positive_rate:
+        document["roc"] = {
+            "false_positive_rate": list(found.false_positive_rate),
+            "true_positive_rate": list(found.true_positive_rate),
+        }
+    write_durably(out, json.dumps(document).encode())

@@ -1,0 +1,146 @@
+"""kernel.plan_message: the plan's hash covers everything, and numbers that cannot be built are refused."""
+
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+
+from kernel.errors import FixedPointError, WireError
+from kernel.fixed_point import FixedPoint
+from kernel.network import NetworkSpec, OptimizerSpec
+from kernel.plan_message import label_holder, network_spec, plan_hash, safe_run_name, scale_bits, share_ring
+from protos.v1 import plan_pb2
+
+
+def plan():
+    return plan_pb2.RunPlan(
+        name="fraud",
+        job=plan_pb2.JOB_KIND_SPLIT_NN,
+        protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM,
+        ring=plan_pb2.RingPlan(ring_bits=32, fractional_bits=16),
+        network=plan_pb2.NetworkPlan(
+            widths=[8, 4],
+            activations=["sigmoid", "relu"],
+            loss="binary",
+            outputs=1,
+            optimizer=plan_pb2.OptimizerPlan(name="momentum", learning_rate=0.05, momentum=0.8),
+            seed=7,
+        ),
+        parties=[
+            plan_pb2.PartyPlan(name="bank", table="t", columns=["V1..V14"], label="Class"),
+            plan_pb2.PartyPlan(name="shop", table="t", columns=["V15"]),
+            plan_pb2.PartyPlan(name="clinic", table="u", columns=["W"]),
+        ],
+        epochs=5,
+        batch_rows=5000,
+        test_fraction=0.2,
+        barrier_every_epochs=1,
+        dealer="coordinator",
+    )
+
+
+def alterations(message, path=""):
+    """Every scalar of the message, one at a time, changed in place (and changed back)."""
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.is_repeated:
+            kept = list(value)
+            del value[0]
+            yield f"{path}{field.name} without its first"
+            del value[:]
+            value.extend(kept)
+            if field.message_type is not None:
+                for number, inner in enumerate(value):
+                    yield from alterations(inner, f"{path}{field.name}[{number}].")
+        elif field.message_type is not None:
+            yield from alterations(value, f"{path}{field.name}.")
+        else:
+            changed = value + "x" if field.type == FieldDescriptor.TYPE_STRING else 2 if value == 1 else 1
+            setattr(message, field.name, changed)
+            yield path + field.name
+            setattr(message, field.name, value)
+
+
+def test_every_field_enters_the_hash():
+    message = plan()
+    columns_of_the_last = message.parties[2].columns
+    hashes = {"plan": plan_hash(message)}
+    for name in alterations(message):
+        hashes[name] = plan_hash(message)
+    assert columns_of_the_last == ["W"]
+    assert plan_hash(message) == hashes["plan"]
+    assert len(hashes) > 30
+    assert len(set(hashes.values())) == len(hashes)
+
+
+def test_the_hash_survives_the_wire():
+    assert plan_hash(plan_pb2.RunPlan.FromString(plan().SerializeToString())) == plan_hash(plan())
+    assert len(plan_hash(plan())) == 32
+
+
+def test_the_network_of_a_plan():
+    wanted = NetworkSpec((8, 4), ("sigmoid", "relu"), "binary", 1, OptimizerSpec("momentum", 0.05, 0.8), 7)
+    assert network_spec(plan().network) == wanted
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"widths": []}, "cannot be built"),
+        ({"widths": [8, 0]}, "each is 1 to 65536"),
+        ({"widths": [8, 65537]}, "each is 1 to 65536"),
+        ({"outputs": 0}, "0 outputs cannot be built"),
+        ({"outputs": 1 << 31}, "cannot be built"),
+        ({"activations": ["relu"]}, "2 widths need as many activations; found 1"),
+        ({"activations": ["relu", "swish"]}, "unknown activation 'swish'; known: identity, sigmoid, relu, tanh"),
+        ({"loss": "hinge"}, "unknown loss 'hinge'"),
+        ({"loss": ""}, "unknown loss ''"),
+        ({"optimizer": plan_pb2.OptimizerPlan(name="lion")}, "unknown optimizer 'lion'; known: sgd, momentum, adam"),
+    ],
+)
+def test_a_network_that_does_not_exist_is_refused(change, sentence):
+    network = plan().network
+    for field, value in change.items():
+        network.ClearField(field)
+        network.MergeFrom(plan_pb2.NetworkPlan(**{field: value}))
+    with pytest.raises(WireError, match=sentence):
+        network_spec(network)
+
+
+@pytest.mark.parametrize("name", ["fraud-20261101-1", "A", "0", "a..b", "x" * 80])
+def test_a_run_id_that_can_be_a_directory(name):
+    assert safe_run_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", "-a", ".a", "a b", "a\n", "a\0", "ä", "x" * 81])
+def test_a_run_id_that_cannot(name):
+    with pytest.raises(WireError, match="a run id is 1 to 80"):
+        safe_run_name(name)
+
+
+def test_the_ring_has_room_for_every_party():
+    ring = share_ring(plan())
+    assert ring == FixedPoint(32, 16, addends=3)
+    assert 3 * ring.limit == pytest.approx(FixedPoint(32, 16).limit)
+    wide = plan()
+    wide.ring.ring_bits = 64
+    assert share_ring(wide) == FixedPoint(64, 16, addends=3)
+    wide.ring.fractional_bits = 61
+    with pytest.raises(FixedPointError):
+        share_ring(wide)
+
+
+def test_a_product_of_two_encoded_factors_has_twice_the_fraction():
+    message = plan()
+    assert scale_bits(message) == 16
+    message.protocol = plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
+    assert scale_bits(message) == 32
+
+
+def test_exactly_one_party_holds_the_label():
+    message = plan()
+    assert label_holder(message) == "bank"
+    message.parties[1].label = "Class"
+    with pytest.raises(WireError, match="2 parties of the plan have a label"):
+        label_holder(message)
+    message.parties[0].label = message.parties[1].label = ""
+    with pytest.raises(WireError, match="0 parties of the plan have a label"):
+        label_holder(message)

@@ -1,0 +1,97 @@
+"""kernel.ring against Python's own integers."""
+
+import numpy as np
+import pytest
+
+from kernel.ring import ring_bits_of, ring_dtype, ring_matmul
+
+SERIAL = (7, 5, 3)
+PARALLEL = (1 << 10, 1 << 10, 9)  # 9.4 million products: above the kernel's threshold
+
+
+def words(shape, bits, seed):
+    return np.random.default_rng(seed).integers(0, 1 << bits, shape, ring_dtype(bits))
+
+
+def exact(left, right, bits):
+    """By Python integers: no wrap until the end."""
+    product = left.astype(object) @ right.astype(object)
+    return (product % (1 << bits)).astype(ring_dtype(bits))
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_a_small_product_is_exact(bits):
+    left, right = words(SERIAL[:2], bits, 1), words(SERIAL[1:], bits, 2)
+    product = ring_matmul(left, right)
+    assert product.dtype == ring_dtype(bits)
+    assert np.array_equal(product, exact(left, right, bits))
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_a_product_on_several_threads_is_exact(bits):
+    rows, inner, columns = PARALLEL
+    left, right = words((rows, inner), bits, 3), words((inner, columns), bits, 4)
+    some = np.random.default_rng(5).choice(rows, 24, replace=False)  # Python integers for all of it take seconds
+    assert np.array_equal(ring_matmul(left, right)[some], exact(left[some], right, bits))
+
+
+def test_both_kernels_agree_on_every_word():
+    rows, inner, columns = PARALLEL
+    left, right = words((rows, inner), 64, 6), words((inner, columns), 64, 7)
+    by_pieces = np.concatenate([ring_matmul(left[start : start + 64], right) for start in range(0, rows, 64)])
+    assert np.array_equal(ring_matmul(left, right), by_pieces)
+
+
+def test_the_kernels_have_machine_code_of_their_own():
+    """numba's disk cache knows a function by name: under one name the parallel kernel would be the serial one."""
+    from kernel import ring
+
+    assert ring._kernel(True).py_func.__qualname__ != ring._kernel(False).py_func.__qualname__
+    assert ring._kernel(True).targetoptions["parallel"]
+    assert not ring._kernel(False).targetoptions["parallel"]
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_the_largest_words_wrap_like_minus_one(bits):
+    top = np.full((3, 4), (1 << bits) - 1, ring_dtype(bits))  # -1 in two's complement
+    assert np.array_equal(ring_matmul(top, top.T.copy()), np.full((3, 3), 4, ring_dtype(bits)))
+
+
+def test_inputs_need_not_be_contiguous():
+    left, right = words((10, 12), 64, 8), words((8, 12), 64, 9)
+    strided, transposed = left[::2, ::3], right[::2].T[::3]
+    assert not strided.flags.c_contiguous
+    assert not transposed.flags.c_contiguous
+    assert np.array_equal(ring_matmul(strided, transposed), exact(strided, transposed, 64))
+
+
+def test_a_read_only_view_of_a_message_is_accepted():
+    left = words((3, 4), 64, 10)
+    received = np.frombuffer(left.tobytes(), "<u8").reshape(3, 4)
+    assert np.array_equal(ring_matmul(received, words((4, 2), 64, 11)), exact(left, words((4, 2), 64, 11), 64))
+
+
+def test_no_rows_and_no_inner_columns():
+    assert ring_matmul(words((0, 4), 64, 0), words((4, 2), 64, 0)).shape == (0, 2)
+    assert not ring_matmul(words((3, 0), 64, 0), words((0, 2), 64, 0)).any()
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (words((3, 4), 64, 0), words((3, 4), 64, 0)),
+        (words((3, 4), 64, 0), words((4, 3), 32, 0)),
+        (words((4,), 64, 0), words((4, 3), 64, 0)),
+        (words((3, 4), 64, 0), words((4,), 64, 0)),
+    ],
+    ids=["inner sizes differ", "rings differ", "a vector on the left", "a vector on the right"],
+)
+def test_what_cannot_be_multiplied_is_refused(left, right):
+    with pytest.raises(ValueError, match="cannot multiply"):
+        ring_matmul(left, right)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_the_dtype_is_little_endian_and_says_its_bits(bits):
+    assert np.array([1], ring_dtype(bits)).tobytes() == b"\x01" + bytes(bits // 8 - 1)
+    assert ring_bits_of(np.zeros(1, ring_dtype(bits))) == bits
