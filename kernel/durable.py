@@ -63,11 +63,11 @@ class BarrierStore:
             hashes[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
         manifest = json.dumps({"barrier": number, "plan_hash": self._plan_hash, "parts": hashes}, sort_keys=True).encode()
         write_durably(aside / _MANIFEST, manifest)
-        shutil.rmtree(target, ignore_errors=True)
+        _discard(target)
         aside.replace(target)
         _sync_directory(self._directory)
         for old in [held for held in self.held() if held != 0][: -self._keep]:
-            shutil.rmtree(self._directory / str(old))
+            _discard(self._directory / str(old))
         return hashlib.sha256(manifest).digest()
 
     def held(self) -> list[int]:
@@ -96,6 +96,12 @@ class BarrierStore:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 parts[name] = {key: arrays[key] for key in arrays.files}
         return parts
+
+
+def _discard(barrier: Path) -> None:
+    """The manifest goes first: killed half way, what is left is not listed."""
+    (barrier / _MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(barrier, ignore_errors=True)
 
 
 def _sync_directory(directory: Path) -> None:

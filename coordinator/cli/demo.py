@@ -14,6 +14,7 @@ def demo(
     """Train a split network on a table that installed packages ship, with every role as its own process."""
     from importlib.resources import files
 
+    from coordinator.cli.overrides import with_protocol
     from coordinator.cli.training import train_here
     from coordinator.plan import parse_plan
     from kernel.errors import SettingsError
@@ -23,6 +24,5 @@ def demo(
     if name not in known:
         raise SettingsError(f"there is no demo {name!r}; demos are {', '.join(known)}")
     text = (plans / f"{name}.toml").read_text(encoding="utf-8")
-    if protocol is not None:
-        text = text.replace('protocol = "masked_sum"', f'protocol = "{protocol}"')
+    text = with_protocol(text, protocol, f"the demo plan {name}")
     train_here(text, parse_plan(text, f"the demo plan {name}"), "", runs, resume=False, baseline=True)

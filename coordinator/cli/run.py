@@ -13,6 +13,7 @@ def run(
     resume: Annotated[str | None, typer.Option(help="continue this run from its last barrier")] = None,
     certs: Annotated[Path, typer.Option(help="directory with operator.pem, operator.key, authority.pem")] = Path("certs"),
     runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
+    protocol: Annotated[str | None, typer.Option(help="masked_sum or beaver instead of the plan's own")] = None,
     baseline: Annotated[bool, typer.Option(help="--local only: train the plain network beside it")] = True,
 ) -> None:
     """Train a plan, watch it, and leave a run directory with metrics and a report."""
@@ -23,7 +24,9 @@ def run(
         raise SettingsError("say either --coordinator HOST:PORT (daemons that run) or --local (start every role here)")
     if plan is None and resume is None:
         raise SettingsError("name a plan file, or a run to --resume")
+    if resume is not None and protocol is not None:
+        raise SettingsError("--protocol changes a plan; a run resumes with the plan it has")
     if local:
-        run_local(plan, resume, runs, baseline=baseline)
+        run_local(plan, resume, runs, protocol=protocol, baseline=baseline)
     elif coordinator is not None:
-        run_remote(plan, resume, runs, coordinator, certs)
+        run_remote(plan, resume, runs, coordinator, certs, protocol=protocol)

@@ -1,4 +1,4 @@
-"""The table a run ends with."""
+"""The tables a run ends with."""
 
 import json
 from pathlib import Path
@@ -12,34 +12,36 @@ from rich.table import Table
 def print_summary(run_directory: Path, console: Console) -> None:
     """Scores split and plain, epoch seconds, bytes per link, and where the report is."""
     metrics: dict[str, Any] = json.loads((run_directory / "metrics.json").read_bytes())
+    console.print(f"\n{metrics['run']}  ({metrics['protocol']})")
+    console.print(_scores(metrics))
+    console.print(_links(metrics))
+    console.print(f"report: {run_directory / 'report.html'}", soft_wrap=True)
+
+
+def _scores(metrics: dict[str, Any]) -> Table:
     plain = metrics.get("baseline", {}).get("scores", {})
-    table = Table(title=f"{metrics['run']} · {metrics['protocol']}", title_justify="left")
-    table.add_column("")
-    table.add_column("split network", justify="right")
-    if plain:
-        table.add_column("plain network", justify="right")
-        table.add_column("gap", justify="right")
+    table = Table("", "split", "95 % interval", *(("plain", "gap") if plain else ()))
     for name, score in metrics.get("scores", {}).items():
-        cells = [f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"]
+        cells = [f"{score['value']:.4f}", f"{score['low']:.4f}–{score['high']:.4f}"]
         if name in plain:
             cells += [f"{plain[name]['value']:.4f}", f"{score['value'] - plain[name]['value']:+.5f}"]
         table.add_row(name, *cells)
     seconds = metrics["seconds"]["epoch"]
     if seconds:
-        row = [f"{median(seconds):.3f}"]
-        if plain:
-            timing = metrics["baseline"]["seconds"]
-            row += [
-                f"keras fit {median(timing['keras_fit']):.3f}, tf.function {median(timing['tf_function']):.3f}",
-                f"× {metrics['ratio']['keras_fit']:.2f}, × {metrics['ratio']['tf_function']:.2f}",
-            ]
-        table.add_row("epoch seconds (median)", *row)
-    epoch_bytes: dict[str, int] = metrics.get("epoch_bytes", {})
-    table.add_section()
+        table.add_row("epoch seconds", f"{median(seconds):.3f}", f"{min(seconds):.3f}–{max(seconds):.3f}")
+    for loop, label in (("keras_fit", "keras fit"), ("tf_function", "tf.function loop")):
+        if plain and seconds:
+            timing = metrics["baseline"]["seconds"][loop]
+            table.add_row(f"  over {label}", f"× {metrics['ratio'][loop]:.2f}", "", f"{median(timing):.3f}", "")
+    return table
+
+
+def _links(metrics: dict[str, Any]) -> Table:
+    epoch: dict[str, int] = metrics.get("epoch_bytes", {})
+    table = Table("link", "MB an epoch", "MB in all", "of which sealed between parties")
+    sealed: dict[str, int] = metrics.get("relayed_bytes", {})
     for link, total in metrics["bytes"].items():
-        table.add_row(f"MB {link}", f"{total / 1e6:.3f} ({epoch_bytes.get(link, 0) / 1e6:.3f} an epoch)")
-    for link, total in metrics.get("relayed_bytes", {}).items():
-        table.add_row(f"  of which sealed {link}", f"{total / 1e6:.3f}")
-    table.add_row("rounds", str(metrics["rounds"]))
-    console.print(table)
-    console.print(f"report: {run_directory / 'report.html'}")
+        sender, receiver = link.split(">")
+        inside = sum(size for relayed, size in sealed.items() if relayed.startswith(f"{sender}>") and receiver == "neutral-server")
+        table.add_row(link, f"{epoch.get(link, 0) / 1e6:.3f}", f"{total / 1e6:.3f}", f"{inside / 1e6:.3f}" if inside else "")
+    return table

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from coordinator.cli.operator_client import OperatorClient
+from coordinator.cli.overrides import with_protocol
 from coordinator.cli.progress import follow
 from coordinator.cli.summary import print_summary
 from coordinator.plan import Plan, parse_plan
@@ -16,13 +17,13 @@ from kernel.errors import SettingsError
 _REACH_SECONDS = 10.0
 
 
-def run_local(plan_file: Path | None, resume: str | None, runs: Path, *, baseline: bool) -> Path:
+def run_local(plan_file: Path | None, resume: str | None, runs: Path, *, protocol: str | None, baseline: bool) -> Path:
     """Every role as a child process; returns the run directory."""
     if resume is not None:
         plan_text = _read(runs / resume / "plan.toml")
         plan, run = parse_plan(plan_text, f"the plan of run {resume}"), resume
     else:
-        plan_text = _read(_named(plan_file))
+        plan_text = with_protocol(_read(_named(plan_file)), protocol, str(plan_file))
         plan, run = parse_plan(plan_text, str(plan_file)), ""
     return train_here(plan_text, plan, run, runs, resume=resume is not None, baseline=baseline)
 
@@ -46,7 +47,9 @@ def train_here(plan_text: str, plan: Plan, run: str, runs: Path, *, resume: bool
     return directory
 
 
-def run_remote(plan_file: Path | None, resume: str | None, runs: Path, coordinator: str, certs: Path) -> Path:
+def run_remote(
+    plan_file: Path | None, resume: str | None, runs: Path, coordinator: str, certs: Path, *, protocol: str | None
+) -> Path:
     """Daemons that run elsewhere; returns the local copy of the run directory."""
     console = Console()
     client = OperatorClient(coordinator, certs)
@@ -57,7 +60,7 @@ def run_remote(plan_file: Path | None, resume: str | None, runs: Path, coordinat
             client.fetch(run, runs / run)
             plan = parse_plan(_read(runs / run / "plan.toml"))
         else:
-            plan_text = _read(_named(plan_file))
+            plan_text = with_protocol(_read(_named(plan_file)), protocol, str(plan_file))
             plan = parse_plan(plan_text, str(plan_file))
             run, first = client.submit(plan_text)
         console.print(f"run {run}: {len(plan.parties)} parties, {plan.first_layer.protocol}")

@@ -53,7 +53,7 @@ def train_pooled(plan_file: Path, run: str, party_configs: Sequence[Path], serve
         NetworkParts(np.concatenate(weights), held["server"]["stack"], head["kernel"], head["bias"]),
         np.concatenate(blocks, axis=1),
         labels,
-        lambda epoch: epoch_order(split.train, batch_seed(plan.network.seed, epoch)),
+        lambda epoch: epoch_order(split.train, batch_seed(plan.network.seed, epoch + 1)),  # a run counts epochs from 1
         plan.batch_rows,
         plan.epochs,
         split.test,

@@ -23,7 +23,7 @@ def other_authority():
 
 @pytest.fixture(scope="session")
 def make_identity(authority):
-    """``make_identity(name, role="party", by=authority, now=None, **dates)``: an Identity with its own fresh key."""
+    """``make_identity(name, role="party", by=None, now=None, **dates)``: an Identity with a fresh key."""
 
     def make(name, role="party", by=None, now=None, **dates):
         issuer = by or authority
@@ -35,21 +35,23 @@ def make_identity(authority):
 
 @pytest.fixture(scope="session")
 def p_value():
-    """``p_value(words)``: χ² over the 256 values of every byte position, smallest p, corrected for their number.
+    """``p_value(words)``: χ² over the values of each byte of a word; the smallest p, corrected.
 
     Uniform words fall below p with probability at most p.
     """
 
     def smallest(words):
         lanes = np.ascontiguousarray(words).reshape(-1, 1).view(np.uint8).T
-        return min(1.0, len(lanes) * min(chisquare(np.bincount(lane, minlength=256)).pvalue for lane in lanes))
+        return min(
+            1.0, len(lanes) * min(chisquare(np.bincount(lane, minlength=256)).pvalue for lane in lanes)
+        )
 
     return smallest
 
 
 @pytest.fixture(scope="session")
 def pair_streams():
-    """``pair_streams(names, seed=…)``: per party the keystreams it shares with each other party, from fixed keys."""
+    """``pair_streams(names, seed=…)``: per party its keystreams with the others, from fixed keys."""
 
     def streams(names, seed=SEED):
         def stream(one, other):

@@ -102,7 +102,11 @@ def test_what_a_killed_process_left_does_not_enter_the_next_barrier(store, tmp_p
     (left / "stale.npz").write_bytes(b"half a file")
     store.hold(2, parts(2))
     equal(store.load(2), parts(2))
-    assert sorted(path.name for path in (tmp_path / "barriers" / "2").iterdir()) == ["head.npz", "manifest.json", "stack.npz"]
+    assert sorted(path.name for path in (tmp_path / "barriers" / "2").iterdir()) == [
+        "head.npz",
+        "manifest.json",
+        "stack.npz",
+    ]
 
 
 KILLED = """
@@ -111,14 +115,17 @@ import numpy as np
 from kernel.durable import BarrierStore
 store = BarrierStore(pathlib.Path(sys.argv[1]), bytes(32))
 for number in itertools.count():
-    store.hold(number, {"stack": {"w": np.full(200_000, number, np.float64)}, "head": {"w": np.full(9, number)}})
+    stack = {"w": np.full(200_000, number, np.float64)}
+    store.hold(number, {"stack": stack, "head": {"w": np.full(9, number)}})
     print(number, flush=True)
 """
 
 
 def test_whenever_a_process_is_killed_the_listed_barriers_are_whole(tmp_path):
     """kill -9 in the middle of whatever it does; every acknowledged barrier that should be kept is there."""
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     try:
         for line in process.stdout:
             acknowledged = int(line)

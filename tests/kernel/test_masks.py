@@ -1,6 +1,7 @@
 """kernel.masks: pads cancel over all parties and over nobody less.
 
-Keys are fixed, so the χ² tests always give the same answer; with random keys each would fail with probability 1e-6.
+Keys are fixed, so the χ² tests always give the same answer; with random keys each would fail with
+probability 1e-6.
 """
 
 from itertools import combinations

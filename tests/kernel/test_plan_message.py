@@ -90,10 +90,16 @@ def test_the_network_of_a_plan():
         ({"outputs": 0}, "0 outputs cannot be built"),
         ({"outputs": 1 << 31}, "cannot be built"),
         ({"activations": ["relu"]}, "2 widths need as many activations; found 1"),
-        ({"activations": ["relu", "swish"]}, "unknown activation 'swish'; known: identity, sigmoid, relu, tanh"),
+        (
+            {"activations": ["relu", "swish"]},
+            "unknown activation 'swish'; known: identity, sigmoid, relu, tanh",
+        ),
         ({"loss": "hinge"}, "unknown loss 'hinge'"),
         ({"loss": ""}, "unknown loss ''"),
-        ({"optimizer": plan_pb2.OptimizerPlan(name="lion")}, "unknown optimizer 'lion'; known: sgd, momentum, adam"),
+        (
+            {"optimizer": plan_pb2.OptimizerPlan(name="lion")},
+            "unknown optimizer 'lion'; known: sgd, momentum, adam",
+        ),
     ],
 )
 def test_a_network_that_does_not_exist_is_refused(change, sentence):
@@ -110,7 +116,9 @@ def test_a_run_id_that_can_be_a_directory(name):
     assert safe_run_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", "-a", ".a", "a b", "a\n", "a\0", "ä", "x" * 81])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "a\\b", "-a", ".a", "a b", "a\n", "a\0", "ä", "x" * 81]
+)
 def test_a_run_id_that_cannot(name):
     with pytest.raises(WireError, match="a run id is 1 to 80"):
         safe_run_name(name)

@@ -84,7 +84,12 @@ def test_two_positions_share_no_word(one, other):
 
 @pytest.mark.parametrize(
     "position",
-    [StreamPosition(1 << 32, 0, 0), StreamPosition(0, 1 << 32, 0), StreamPosition(0, 0, 256), StreamPosition(0, -1, 0)],
+    [
+        StreamPosition(1 << 32, 0, 0),
+        StreamPosition(0, 1 << 32, 0),
+        StreamPosition(0, 0, 256),
+        StreamPosition(0, -1, 0),
+    ],
 )
 def test_a_position_out_of_range_does_not_wrap(position):
     with pytest.raises(struct.error):
@@ -119,7 +124,16 @@ def test_derived_keys_are_hkdf():
 
 
 def test_contexts_cannot_be_mixed_up():
-    contexts = [(), ("",), ("", ""), ("ab", "c"), ("a", "bc"), ("abc",), ("a", "b", "c"), ("a", "\0\0\0\x01b")]
+    contexts = [
+        (),
+        ("",),
+        ("", ""),
+        ("ab", "c"),
+        ("a", "bc"),
+        ("abc",),
+        ("a", "b", "c"),
+        ("a", "\0\0\0\x01b"),
+    ]
     keys = {derive_key(KEY, *context) for context in contexts}
     assert len(keys) == len(contexts)
     assert KEY not in keys

@@ -31,7 +31,9 @@ def test_a_small_product_is_exact(bits):
 def test_a_product_on_several_threads_is_exact(bits):
     rows, inner, columns = PARALLEL
     left, right = words((rows, inner), bits, 3), words((inner, columns), bits, 4)
-    some = np.random.default_rng(5).choice(rows, 24, replace=False)  # Python integers for all of it take seconds
+    some = np.random.default_rng(5).choice(
+        rows, 24, replace=False
+    )  # Python integers for all of it take seconds
     assert np.array_equal(ring_matmul(left, right)[some], exact(left[some], right, bits))
 
 
@@ -43,7 +45,7 @@ def test_both_kernels_agree_on_every_word():
 
 
 def test_the_kernels_have_machine_code_of_their_own():
-    """numba's disk cache knows a function by name: under one name the parallel kernel would be the serial one."""
+    """numba's disk cache knows a function by name: one name for both would give one machine code."""
     from kernel import ring
 
     assert ring._kernel(True).py_func.__qualname__ != ring._kernel(False).py_func.__qualname__
@@ -68,7 +70,9 @@ def test_inputs_need_not_be_contiguous():
 def test_a_read_only_view_of_a_message_is_accepted():
     left = words((3, 4), 64, 10)
     received = np.frombuffer(left.tobytes(), "<u8").reshape(3, 4)
-    assert np.array_equal(ring_matmul(received, words((4, 2), 64, 11)), exact(left, words((4, 2), 64, 11), 64))
+    assert np.array_equal(
+        ring_matmul(received, words((4, 2), 64, 11)), exact(left, words((4, 2), 64, 11), 64)
+    )
 
 
 def test_no_rows_and_no_inner_columns():

@@ -94,7 +94,15 @@ def test_every_header_field_is_authenticated(parties):
         with pytest.raises(EnvelopeError):
             b.open_envelope(relay_pb2.Envelope(header=header, sealed=envelope.sealed))
     assert len(names) == 10
-    assert {"step.run", "step.generation", "step.epoch", "step.step", "step.purpose", "topic", "mailbox"} < set(names)
+    assert {
+        "step.run",
+        "step.generation",
+        "step.epoch",
+        "step.step",
+        "step.purpose",
+        "topic",
+        "mailbox",
+    } < set(names)
     assert b.open_envelope(envelope) == SECRET  # what was refused moved nothing
 
 
@@ -247,7 +255,9 @@ def test_a_signature_by_another_key_is_refused(parties):
         introducer(parties, "a", "b").complete(message, parties["b"].fingerprint)
 
 
-def test_a_certificate_of_another_authority_is_refused_even_when_pinned(parties, make_identity, other_authority):
+def test_a_certificate_of_another_authority_is_refused_even_when_pinned(
+    parties, make_identity, other_authority
+):
     foreign = make_identity("b", by=other_authority)
     with pytest.raises(CertificateError, match="not issued by this authority"):
         introducer(parties, "a", "b").complete(in_the_name_of(foreign, "b", "a"), foreign.fingerprint)
@@ -256,7 +266,10 @@ def test_a_certificate_of_another_authority_is_refused_even_when_pinned(parties,
 def test_an_expired_certificate_is_refused(parties, make_identity):
     now = datetime.now(UTC)
     expired = make_identity(
-        "b", now=now - timedelta(minutes=2), valid_from=now - timedelta(minutes=4), valid_until=now - timedelta(minutes=1)
+        "b",
+        now=now - timedelta(minutes=2),
+        valid_from=now - timedelta(minutes=4),
+        valid_until=now - timedelta(minutes=1),
     )
     with pytest.raises(CertificateError, match="expired on"):
         introducer(parties, "a", "b").complete(in_the_name_of(expired, "b", "a"), expired.fingerprint)

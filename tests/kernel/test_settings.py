@@ -30,14 +30,14 @@ class Network(Settings):
 
 class Party(Settings):
     name: str
-    columns: list[str] = []
+    columns: list[str] = Field(default_factory=list)
 
 
 class Plan(Settings):
     epochs: int = Field(ge=1)
     network: Network
-    parties: list[Party] = []
-    tables: dict[str, Party] = {}
+    parties: list[Party] = Field(default_factory=list)
+    tables: dict[str, Party] = Field(default_factory=dict)
     extra: Network | None = None
 
 
@@ -81,7 +81,12 @@ def test_a_good_file_becomes_a_frozen_model():
         ('name = "adam"', "learning_rat = 0.1", "network.optimizer.learning_rat", "learning_rate"),
         ('columns = ["V1..V14"]', "colums = []", "parties.0.colums", "columns"),
         ('name = "t"', 'name = "t"\ncolumn = []', "tables.train.column", "columns"),
-        ("[tables.train]", "[extra]\nwidths = []\noptimiser = 1\n[tables.train]", "extra.optimiser", "optimizer"),
+        (
+            "[tables.train]",
+            "[extra]\nwidths = []\noptimiser = 1\n[tables.train]",
+            "extra.optimiser",
+            "optimizer",
+        ),
     ],
 )
 def test_an_unknown_key_is_refused_with_a_suggestion(old, new, where, suggestion):
@@ -108,7 +113,9 @@ def test_a_missing_key_is_named(old, where):
 
 
 def test_a_wrong_value_says_what_was_wanted():
-    assert "'epochs': Input should be greater than or equal to 1" in refused(GOOD.replace("epochs = 3", "epochs = 0"))
+    assert "'epochs': Input should be greater than or equal to 1" in refused(
+        GOOD.replace("epochs = 3", "epochs = 0")
+    )
     assert "'sgd' or 'adam'" in refused(GOOD.replace('"adam"', '"rmsprop"'))
     diverging = refused(GOOD.replace('name = "adam"', "learning_rate = 11"))
     assert "'network.optimizer.learning_rate': learning_rate is above 10" in diverging

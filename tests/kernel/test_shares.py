@@ -1,6 +1,7 @@
 """kernel.shares: they add up, and each alone says nothing.
 
-Keys are fixed, so the χ² tests always give the same answer; with random keys each would fail with probability 1e-6.
+Keys are fixed, so the χ² tests always give the same answer; with random keys each would fail with
+probability 1e-6.
 """
 
 import numpy as np

@@ -1,0 +1,75 @@
+"""kernel.wire.transcripts: every message, in order, whole."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from kernel.wire.transcripts import Record, TranscriptWriter, read_transcript
+
+RECORDS = [
+    Record("party-a>neutral-server", "/tertium.v1.SplitTraining/Train", b"\x00\x01\xff"),
+    Record(">neutral-server", "/tertium.v1.Relay/Exchange", b""),
+    Record("neutral-server>party-a", "/ümlaut", bytes(range(256)) * 300),
+]
+
+
+def write(path, records):
+    with closing(TranscriptWriter(path)) as writer:
+        for record in records:
+            writer(record.link, record.method, record.message)
+
+
+def test_records_come_back_in_order(tmp_path):
+    path = tmp_path / "deep" / "a.transcript"
+    write(path, RECORDS)
+    assert list(read_transcript(path)) == RECORDS
+
+
+def test_a_second_writer_appends(tmp_path):
+    path = tmp_path / "a.transcript"
+    write(path, RECORDS[:1])
+    write(path, RECORDS[1:])
+    assert list(read_transcript(path)) == RECORDS
+
+
+def test_a_record_can_be_read_while_the_writer_lives(tmp_path):
+    path = tmp_path / "a.transcript"
+    with closing(TranscriptWriter(path)) as writer:
+        writer("l", "m", b"now")
+        assert list(read_transcript(path)) == [Record("l", "m", b"now")]
+
+
+@pytest.mark.parametrize(
+    "kept", ["nothing", "half a prefix", "half a header", "no message", "half a message"]
+)
+def test_a_torn_last_record_is_left_out(tmp_path, kept):
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    write(whole, RECORDS[:2])
+    start = whole.stat().st_size
+    write(whole, RECORDS[2:])
+    size = whole.stat().st_size
+    header = size - start - 4 - 8 - len(RECORDS[2].message)
+    ends = {
+        "nothing": start,
+        "half a prefix": start + 2,
+        "half a header": start + 4 + header // 2,
+        "no message": start + 4 + header,
+        "half a message": size - 1,
+    }
+    torn.write_bytes(whole.read_bytes()[: ends[kept]])
+    assert list(read_transcript(torn)) == RECORDS[:2]
+
+
+def test_an_empty_file_has_no_records(tmp_path):
+    (tmp_path / "empty").touch()
+    assert list(read_transcript(tmp_path / "empty")) == []
+
+
+def test_threads_do_not_tear_each_others_records(tmp_path):
+    path = tmp_path / "a.transcript"
+    with closing(TranscriptWriter(path)) as writer, ThreadPoolExecutor(8) as pool:
+        for number in range(400):
+            pool.submit(writer, f"link-{number % 8}", "m", bytes([number % 251]) * number)
+    found = sorted(read_transcript(path), key=lambda record: len(record.message))
+    assert [record.message for record in found] == [bytes([number % 251]) * number for number in range(400)]
