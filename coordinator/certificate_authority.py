@@ -77,10 +77,14 @@ class CertificateAuthority:
           CertificateError: its files are missing or not a pair of PEM files.
         """
         try:
-            certificate = load_certificate((directory / AUTHORITY_CERTIFICATE).read_bytes(), "the authority's certificate")
+            certificate = load_certificate(
+                (directory / AUTHORITY_CERTIFICATE).read_bytes(), "the authority's certificate"
+            )
             key = load_pem_private_key((directory / AUTHORITY_KEY).read_bytes(), password=None)
         except (OSError, ValueError) as error:
-            raise CertificateError(f"{directory} holds no readable authority; run `tertium certs init {directory}`") from error
+            raise CertificateError(
+                f"{directory} holds no readable authority; run `tertium certs init {directory}`"
+            ) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise CertificateError(f"{directory / AUTHORITY_KEY} is not an elliptic-curve key")
         return cls(certificate, key)
@@ -91,7 +95,12 @@ class CertificateAuthority:
         write_key(directory / AUTHORITY_KEY, _key_pem(self._key))
 
     def issue(
-        self, peer: Peer, *, valid_from: datetime | None = None, valid_until: datetime | None = None, days: int = 825
+        self,
+        peer: Peer,
+        *,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
+        days: int = 825,
     ) -> Issued:
         """A certificate for one role and name, good for TLS at both ends."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -113,7 +122,8 @@ class CertificateAuthority:
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                critical=False,
             )
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, SHA256())

@@ -24,7 +24,9 @@ class StackClient:
         self.meter = LinkMeter()
         self._peer = f"the neutral server at {server.address}"
         self._channel = dial(server.address, identity, server.name)
-        self._stub = stack_control_pb2_grpc.StackControlStub(MeteredChannel(self._channel, identity.name, server.name, self.meter))
+        self._stub = stack_control_pb2_grpc.StackControlStub(
+            MeteredChannel(self._channel, identity.name, server.name, self.meter)
+        )
 
     def prepare(self, request: stack_control_pb2.PrepareStackRequest) -> list[int]:
         # the first network waits for TensorFlow's import
@@ -44,7 +46,9 @@ class StackClient:
         self._call(self._stub.CloseRun, request, _SHORT_SECONDS)
 
     def describe(self, timeout_seconds: float = 5.0) -> stack_control_pb2.DescribeReply:
-        reply: stack_control_pb2.DescribeReply = self._call(self._stub.Describe, stack_control_pb2.DescribeRequest(), timeout_seconds)
+        reply: stack_control_pb2.DescribeReply = self._call(
+            self._stub.Describe, stack_control_pb2.DescribeRequest(), timeout_seconds
+        )
         return reply
 
     def close(self) -> None:

@@ -30,7 +30,10 @@ def serve(settings: CoordinatorSettings) -> None:
         (
             (coordination_pb2_grpc.add_CoordinationServicer_to_server, CoordinationService(roster)),
             (dealing_pb2_grpc.add_DealingServicer_to_server, DealingService(settings.name, dealer)),
-            (operation_pb2_grpc.add_OperationServicer_to_server, OperationService(settings.name, runner, store, roster, stack)),
+            (
+                operation_pb2_grpc.add_OperationServicer_to_server,
+                OperationService(settings.name, runner, store, roster, stack),
+            ),
         ),
         transcript_recorder(settings.transcript_directory, settings.name),
     )
@@ -40,5 +43,6 @@ def serve(settings: CoordinatorSettings) -> None:
     _log.info("stopping")
     if runner.active_run():
         runner.cancel(runner.active_run())
+    roster.close()
     listener.stop()
     stack.close()

@@ -88,7 +88,9 @@ class Dealer:
         """
         with self._lock:
             if (purpose, epoch) in deal.dealt:
-                raise StepError(f"the triples of epoch {epoch} were dealt before; a triple is used once: resume in a new generation")
+                raise StepError(
+                    f"the triples of epoch {epoch} were dealt before; a triple is used once: resume in a new generation"
+                )
             deal.dealt.add((purpose, epoch))
         return deal.row_order(purpose, epoch)
 
@@ -97,14 +99,14 @@ class DealingService(dealing_pb2_grpc.DealingServicer):
     def __init__(self, name: str, dealer: Dealer) -> None:
         self._name, self._dealer = name, dealer
 
-    def Enrol(self, request: dealing_pb2.EnrolRequest, context: Any) -> dealing_pb2.EnrolReply:  # noqa: N802
+    def Enrol(self, request: dealing_pb2.EnrolRequest, context: Any) -> dealing_pb2.EnrolReply:
         party = require(context, "party").name
         deal = self._dealer.current(request.run, request.generation)
         if party not in deal.seeds:
             raise StepError(f"{party!r} takes no part in run {request.run!r}")
         return dealing_pb2.EnrolReply(seed=deal.seeds[party], correction_holder=deal.correction_holder)
 
-    def Corrections(self, request: dealing_pb2.CorrectionsRequest, context: Any) -> Iterator[dealing_pb2.Correction]:  # noqa: N802
+    def Corrections(self, request: dealing_pb2.CorrectionsRequest, context: Any) -> Iterator[dealing_pb2.Correction]:
         party = require(context, "party").name
         deal = self._dealer.current(request.run, request.generation)
         if party != deal.correction_holder:
@@ -114,6 +116,11 @@ class DealingService(dealing_pb2_grpc.DealingServicer):
         for step, rows in enumerate(batches(order, deal.batch_rows)):
             words = deal.triples.correction(rows, StreamPosition(request.epoch, step, purpose))
             header = common_pb2.StepHeader(
-                run=deal.run, generation=deal.generation, epoch=request.epoch, step=step, purpose=purpose, sender=self._name
+                run=deal.run,
+                generation=deal.generation,
+                epoch=request.epoch,
+                step=step,
+                purpose=purpose,
+                sender=self._name,
             )
             yield dealing_pb2.Correction(header=header, words=encode_ring(words, 2 * deal.fractional_bits))

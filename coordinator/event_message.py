@@ -27,8 +27,12 @@ def _encode(name: str, value: Any) -> operation_pb2.EventField:
     if isinstance(value, list):
         return operation_pb2.EventField(name=name, numbers=operation_pb2.NumberList(values=value))
     if isinstance(value, dict):
-        return operation_pb2.EventField(name=name, map=operation_pb2.FieldMap(fields=[_encode(key, one) for key, one in value.items()]))
-    raise WireError(f"event field {name!r} is a {type(value).__name__}; text, numbers, lists of numbers and maps travel")
+        return operation_pb2.EventField(
+            name=name, map=operation_pb2.FieldMap(fields=[_encode(key, one) for key, one in value.items()])
+        )
+    raise WireError(
+        f"event field {name!r} is a {type(value).__name__}; text, numbers, lists of numbers and maps travel"
+    )
 
 
 def _decode_fields(fields: Any) -> dict[str, Any]:

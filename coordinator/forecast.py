@@ -71,7 +71,14 @@ def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[
                 if sender != receiver:
                     _add_relayed(epoch, relayed, sender, receiver, opening, len(sizes))
                     for chunk, chunks in _chunks(plan, train_rows, columns):
-                        _add_relayed(set_up, Counter(), sender, receiver, _envelope_bytes(chunk, columns, "opening-e", plan), chunks)
+                        _add_relayed(
+                            set_up,
+                            Counter(),
+                            sender,
+                            receiver,
+                            _envelope_bytes(chunk, columns, "opening-e", plan),
+                            chunks,
+                        )
     rounds = len(sizes) * (2 + (len(names) - 1 if beaver else 0))
     return Forecast(dict(sorted(epoch.items())), dict(sorted(relayed.items())), dict(sorted(set_up.items())), rounds)
 
@@ -101,7 +108,9 @@ def _chunks(plan: plan_pb2.RunPlan, train_rows: int, columns: int) -> list[tuple
     return list(Counter(batch_sizes(rows, max(1, _CHUNK_BYTES // (8 * columns)))).items())
 
 
-def _add_relayed(links: Counter[str], relayed: Counter[str], sender: str, receiver: str, envelope: int, times: int) -> None:
+def _add_relayed(
+    links: Counter[str], relayed: Counter[str], sender: str, receiver: str, envelope: int, times: int
+) -> None:
     framed = relay_frame_bytes(envelope) + GRPC_FRAME_BYTES
     links[f"{sender}>{_SERVER}"] += times * framed
     links[f"{_SERVER}>{receiver}"] += times * framed
@@ -119,14 +128,19 @@ def _varint_bytes(number: int) -> int:
 
 def _envelope_bytes(rows: int, columns: int, topic: str, plan: plan_pb2.RunPlan) -> int:
     opening = relay_pb2.Opening(words=_ring(plan, rows, columns), first_row=0).ByteSize()
-    header = relay_pb2.EnvelopeHeader(step=_header("party-a"), receiver="party-a", mailbox=_RUN_NAME, topic=topic, sequence=1000)
+    header = relay_pb2.EnvelopeHeader(
+        step=_header("party-a"), receiver="party-a", mailbox=_RUN_NAME, topic=topic, sequence=1000
+    )
     return relay_pb2.Envelope(header=header, sealed=bytes(opening + _SEAL_BYTES)).ByteSize()
 
 
 def _ring(plan: plan_pb2.RunPlan, rows: int, columns: int) -> common_pb2.RingTensor:
     bits = plan.ring.ring_bits
     return common_pb2.RingTensor(
-        ring_bits=bits, fractional_bits=scale_bits(plan), shape=(rows, columns), data=bytes(rows * columns * bits // 8)
+        ring_bits=bits,
+        fractional_bits=scale_bits(plan),
+        shape=(rows, columns),
+        data=bytes(rows * columns * bits // 8),
     )
 
 
@@ -135,7 +149,9 @@ def _tensor(rows: int, columns: int) -> common_pb2.Tensor:
 
 
 def _header(sender: str) -> common_pb2.StepHeader:
-    return common_pb2.StepHeader(run=_RUN_NAME, generation=1, epoch=10, step=10, purpose=common_pb2.PURPOSE_TRAIN, sender=sender)
+    return common_pb2.StepHeader(
+        run=_RUN_NAME, generation=1, epoch=10, step=10, purpose=common_pb2.PURPOSE_TRAIN, sender=sender
+    )
 
 
 def _framed(message: Any) -> int:

@@ -47,7 +47,10 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
             "ring_bits": plan.first_layer.ring[0],
             "fractional_bits": plan.first_layer.ring[1],
         },
-        "seconds": {"epoch": [event["seconds"] for event in epochs.values()], "total": sum(event["seconds"] for event in epochs.values())},
+        "seconds": {
+            "epoch": [event["seconds"] for event in epochs.values()],
+            "total": sum(event["seconds"] for event in epochs.values()),
+        },
         "bytes": dict(sorted(links.items())),
         "rounds": sum(event["rounds"] for event in epochs.values()),
     }

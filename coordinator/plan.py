@@ -21,7 +21,9 @@ _DEALER = "coordinator"
 
 class FirstLayerPlan(Settings):
     protocol: ProtocolName = "masked_sum"
-    ring_bits: Literal[32, 64] | None = Field(None, description="words of shares; default 32 for masked_sum, 64 for beaver")
+    ring_bits: Literal[32, 64] | None = Field(
+        None, description="words of shares; default 32 for masked_sum, 64 for beaver"
+    )
     fractional_bits: int | None = Field(None, ge=4, le=40, description="f; default 16 for masked_sum, 20 for beaver")
     dealer: str | None = Field(None, description="who issues beaver's triples: only `coordinator`")
 
@@ -55,7 +57,9 @@ class PartyPlan(Settings):
 class LocalPlan(Settings):
     """Read by `tertium run --local` only, which starts the parties itself: what their own configs would say."""
 
-    tables: dict[str, dict[str, Any]] = Field(default_factory=dict, description="table -> a party config's [tables.…] section")
+    tables: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="table -> a party config's [tables.…] section"
+    )
 
 
 class Plan(Settings):
@@ -94,7 +98,9 @@ class Plan(Settings):
     def _check_network(self) -> None:
         network = self.network
         if len(network.activations) != len(network.widths):
-            raise ValueError(f"{len(network.widths)} widths need as many activations, there are {len(network.activations)}")
+            raise ValueError(
+                f"{len(network.widths)} widths need as many activations, there are {len(network.activations)}"
+            )
         if any(not 1 <= width <= 65536 for width in network.widths):
             raise ValueError("every width is 1 to 65536")
         if network.loss == "multiclass" and network.outputs < 2:
@@ -111,9 +117,11 @@ class Plan(Settings):
         layer = self.first_layer
         names = [party.name for party in self.parties]
         if layer.dealer is not None and layer.protocol != "beaver":
-            raise ValueError("masked_sum needs no dealer; remove first_layer.dealer or use protocol = \"beaver\"")
+            raise ValueError('masked_sum needs no dealer; remove first_layer.dealer or use protocol = "beaver"')
         if layer.dealer in names:
-            raise ValueError(f"the dealer is party {layer.dealer!r}, which would know every triple; the dealer is the coordinator")
+            raise ValueError(
+                f"the dealer is party {layer.dealer!r}, which would know every triple; the dealer is the coordinator"
+            )
         if layer.dealer in ("neutral-server", "neutral_server"):
             raise ValueError("the dealer is the neutral server, which could solve for X; the dealer is the coordinator")
         if layer.dealer not in (None, _DEALER):
@@ -142,7 +150,9 @@ class Plan(Settings):
                 loss=self.network.loss,
                 outputs=self.network.outputs,
                 optimizer=plan_pb2.OptimizerPlan(
-                    name=self.optimizer.name, learning_rate=self.optimizer.learning_rate, momentum=self.optimizer.momentum
+                    name=self.optimizer.name,
+                    learning_rate=self.optimizer.learning_rate,
+                    momentum=self.optimizer.momentum,
                 ),
                 seed=self.seed,
             ),

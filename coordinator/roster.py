@@ -69,6 +69,12 @@ class Roster:
             future.set_exception(PeerError(f"{attendance.name!r} is gone in the middle of an order"))
         _log.info("gone", party=attendance.name)
 
+    def close(self) -> None:
+        """End every stream: the coordinator is stopping."""
+        with self._changed:
+            for attendance in self._attending.values():
+                attendance.outbox.close()
+
     def take_report(self, attendance: Attendance, report: coordination_pb2.PartyReport) -> None:
         if report.WhichOneof("kind") == "progress":
             if self._progress is not None:
@@ -124,14 +130,18 @@ class Roster:
         with self._changed:
             for name in names:
                 if name in self._attending:
-                    self._attending[name].outbox.put(coordination_pb2.PartyOrder(abort=coordination_pb2.Abort(sentence=sentence)))
+                    self._attending[name].outbox.put(
+                        coordination_pb2.PartyOrder(abort=coordination_pb2.Abort(sentence=sentence))
+                    )
 
     def _order(self, name: str, order: coordination_pb2.PartyOrder) -> "Future[coordination_pb2.PartyReport]":
         future: Future[coordination_pb2.PartyReport] = Future()
         with self._changed:
             attendance = self._attending.get(name)
             if attendance is None:
-                future.set_exception(PeerError(f"{name!r} does not attend any more; restart its daemon and resume the run"))
+                future.set_exception(
+                    PeerError(f"{name!r} does not attend any more; restart its daemon and resume the run")
+                )
                 return future
             self._orders += 1
             order.order = self._orders
@@ -196,6 +206,10 @@ def _root_cause(errors: list[TertiumError]) -> TertiumError:
             return 0
         if isinstance(error, BadInputError):
             return 1
-        return 3 if isinstance(error, PeerError) and ("is gone" in str(error) or "another role failed" in str(error)) else 2
+        return (
+            3
+            if isinstance(error, PeerError) and ("is gone" in str(error) or "another role failed" in str(error))
+            else 2
+        )
 
     return min(errors, key=rank)

@@ -17,6 +17,7 @@ from kernel.run_state import RunState, advance
 Event = dict[str, Any]
 _PLAN, _EVENTS, _STATUS = "plan.toml", "events.jsonl", "status.json"
 _FINAL = {"done", "failed", "paused", "predicted"}
+_DURABLE = _FINAL | {"barrier", "evaluated"}
 
 
 class RunRecord:
@@ -50,7 +51,9 @@ class RunRecord:
             record = cls(directory, (directory / _PLAN).read_text(encoding="utf-8"))
             record._status = json.loads((directory / _STATUS).read_bytes())
         except OSError as error:
-            raise BadInputError(f"there is no run {directory.name!r} here; list runs with `ls {directory.parent.name}`") from error
+            raise BadInputError(
+                f"there is no run {directory.name!r} here; list runs with `ls {directory.parent.name}`"
+            ) from error
         events = directory / _EVENTS
         if events.exists():
             for line in events.read_text(encoding="utf-8").splitlines():
@@ -78,12 +81,17 @@ class RunRecord:
         self._save_status()
         return self.generation
 
-    def note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
-        """Append an event; ``durable`` ones are fsynced before this returns."""
-        line: Event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, "run": self.run, **fields}
+    def note(self, event: str, **fields: Any) -> None:
+        """Append an event; those a later life depends on are fsynced before this returns."""
+        line: Event = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "event": event,
+            "run": self.run,
+            **fields,
+        }
         text = json.dumps(line)
         with self._changed:
-            if durable:
+            if event in _DURABLE:
                 append_durably(self.directory / _EVENTS, text)
             else:
                 with (self.directory / _EVENTS).open("a", encoding="utf-8") as file:

@@ -28,9 +28,20 @@ class Runner:
     """Owns the active run's thread."""
 
     def __init__(
-        self, store: RunStore, roster: Roster, stack: StackClient, dealer: Dealer, settings: CoordinatorSettings
+        self,
+        store: RunStore,
+        roster: Roster,
+        stack: StackClient,
+        dealer: Dealer,
+        settings: CoordinatorSettings,
     ) -> None:
-        self._store, self._roster, self._stack, self._dealer, self._settings = store, roster, stack, dealer, settings
+        self._store, self._roster, self._stack, self._dealer, self._settings = (
+            store,
+            roster,
+            stack,
+            dealer,
+            settings,
+        )
         self._lock = threading.Lock()
         self._active: tuple[RunRecord, SplitNnRounds] | None = None
         self._thread: threading.Thread | None = None
@@ -83,7 +94,9 @@ class Runner:
         first = len(record.events)
         rounds = SplitNnRounds(record, self._roster, self._stack, self._dealer, self._settings)
         self._active = (record, rounds)
-        self._thread = threading.Thread(target=self._carry_out, args=(record, rounds, work), name=f"run {record.run}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._carry_out, args=(record, rounds, work), name=f"run {record.run}", daemon=True
+        )
         self._thread.start()
         return record.run, first
 
@@ -101,7 +114,10 @@ class Runner:
             if not trained:
                 write_metrics(record)
                 self._active = None
-                record.note("done", durable=True, seconds=sum(event["seconds"] for event in record.events if event["event"] == "epoch"))
+                record.note(
+                    "done",
+                    seconds=sum(event["seconds"] for event in record.events if event["event"] == "epoch"),
+                )
         finally:
             self._active = None
 
@@ -115,4 +131,4 @@ class Runner:
         self._active = None
         paused = record.state is RunState.PAUSED
         hint = f" (resume with `tertium run --resume {record.run}`)" if paused and isinstance(error, PeerError) else ""
-        record.note("paused" if paused else "failed", durable=True, reason=reason, sentence=f"{error}{hint}")
+        record.note("paused" if paused else "failed", reason=reason, sentence=f"{error}{hint}")

@@ -23,15 +23,19 @@ class CoordinationService(coordination_pb2_grpc.CoordinationServicer):
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
 
-    def Attend(self, request_iterator: Iterator[Any], context: Any) -> Iterator[coordination_pb2.PartyOrder]:  # noqa: N802
+    def Attend(self, request_iterator: Iterator[Any], context: Any) -> Iterator[coordination_pb2.PartyOrder]:
         party = require(context, "party").name
         first = next(request_iterator, None)
         if first is None or first.WhichOneof("kind") != "hello":
             raise WireError(f"the first report of {party!r} must be a hello")
         if first.hello.name != party:
-            raise CertificateError(f"{first.hello.name!r} attends with the certificate of {party!r}; name and certificate must agree")
+            raise CertificateError(
+                f"{first.hello.name!r} attends with the certificate of {party!r}; name and certificate must agree"
+            )
         if first.hello.version != VERSION:
-            raise PeerError(f"{party!r} runs version {first.hello.version}, the coordinator {VERSION}; run one version everywhere")
+            raise PeerError(
+                f"{party!r} runs version {first.hello.version}, the coordinator {VERSION}; run one version everywhere"
+            )
         attendance = self._roster.enter(party, first.hello.version)
         context.add_callback(attendance.outbox.close)
         welcome = coordination_pb2.Welcome(version=VERSION, unix_time_ms=time.time_ns() // 1_000_000)
@@ -56,39 +60,39 @@ class OperationService(operation_pb2_grpc.OperationServicer):
     def __init__(self, name: str, runner: Runner, store: RunStore, roster: Roster, stack: StackClient) -> None:
         self._name, self._runner, self._store, self._roster, self._stack = name, runner, store, roster, stack
 
-    def Submit(self, request: operation_pb2.SubmitRequest, context: Any) -> operation_pb2.SubmitReply:  # noqa: N802
+    def Submit(self, request: operation_pb2.SubmitRequest, context: Any) -> operation_pb2.SubmitReply:
         require(context, "operator")
         run, first = self._runner.submit(request.plan_toml, request.run)
         return operation_pb2.SubmitReply(run=run, first_event=first)
 
-    def Resume(self, request: operation_pb2.ResumeRequest, context: Any) -> operation_pb2.SubmitReply:  # noqa: N802
+    def Resume(self, request: operation_pb2.ResumeRequest, context: Any) -> operation_pb2.SubmitReply:
         require(context, "operator")
         run, first = self._runner.resume(request.run)
         return operation_pb2.SubmitReply(run=run, first_event=first)
 
-    def SubmitPrediction(self, request: operation_pb2.PredictionRequest, context: Any) -> operation_pb2.SubmitReply:  # noqa: N802
+    def SubmitPrediction(self, request: operation_pb2.PredictionRequest, context: Any) -> operation_pb2.SubmitReply:
         require(context, "operator")
         run, first = self._runner.predict(request.run, request.table)
         return operation_pb2.SubmitReply(run=run, first_event=first)
 
-    def Watch(self, request: operation_pb2.WatchRequest, context: Any) -> Iterator[operation_pb2.Event]:  # noqa: N802
+    def Watch(self, request: operation_pb2.WatchRequest, context: Any) -> Iterator[operation_pb2.Event]:
         require(context, "operator")
         for number, event in self._store.get(request.run).watch(request.first_event, AliveCheck(context)):
             yield encode_event(number, event)
 
-    def Cancel(self, request: operation_pb2.CancelRequest, context: Any) -> operation_pb2.CancelReply:  # noqa: N802
+    def Cancel(self, request: operation_pb2.CancelRequest, context: Any) -> operation_pb2.CancelReply:
         require(context, "operator")
         self._runner.cancel(request.run)
         return operation_pb2.CancelReply()
 
-    def FetchRun(self, request: operation_pb2.FetchRunRequest, context: Any) -> Iterator[operation_pb2.FilePart]:  # noqa: N802
+    def FetchRun(self, request: operation_pb2.FetchRunRequest, context: Any) -> Iterator[operation_pb2.FilePart]:
         require(context, "operator")
         directory = self._store.get(request.run).directory
         for file in ("plan.toml", "events.jsonl", "metrics.json"):
             if (directory / file).exists():
                 yield from _file_parts(directory / file, file)
 
-    def Status(self, request: operation_pb2.StatusRequest, context: Any) -> operation_pb2.StatusReply:  # noqa: N802
+    def Status(self, request: operation_pb2.StatusRequest, context: Any) -> operation_pb2.StatusReply:
         require(context, "operator", "party", "coordinator")
         try:
             server = self._stack.describe().name

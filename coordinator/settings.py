@@ -15,11 +15,13 @@ class ServerAddress(Settings):
 
 class CoordinatorSettings(Settings):
     name: str = Field("coordinator", description="as in the certificate")
-    listen: str = Field("0.0.0.0:7442", description="host:port parties and operators dial")  # noqa: S104 - a server's purpose
+    listen: str = Field("0.0.0.0:7442", description="host:port parties and operators dial")
     neutral_server: ServerAddress
     runs_directory: ConfigPath = Field(description="run directories: plan, events, metrics, report")
     tls: TlsSettings
     wait_seconds: float = Field(60.0, gt=0, description="longest wait for a party to attend or to answer a short order")
-    epoch_seconds: float = Field(86400.0, gt=0, description="longest wait for an epoch; stalls within are found by the parties")
+    epoch_seconds: float = Field(
+        86400.0, gt=0, description="longest wait for an epoch; stalls within are found by the parties"
+    )
     log_json: bool = Field(False, description="JSON lines instead of readable ones")
     transcript_directory: ConfigPath | None = Field(None, description="evaluators only: record every received message")

@@ -61,7 +61,9 @@ class BarrierStore:
             np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
             write_durably(aside / f"{name}.npz", buffer.getvalue())
             hashes[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
-        manifest = json.dumps({"barrier": number, "plan_hash": self._plan_hash, "parts": hashes}, sort_keys=True).encode()
+        manifest = json.dumps(
+            {"barrier": number, "plan_hash": self._plan_hash, "parts": hashes}, sort_keys=True
+        ).encode()
         write_durably(aside / _MANIFEST, manifest)
         _discard(target)
         aside.replace(target)
@@ -85,14 +87,18 @@ class BarrierStore:
           BadInputError: not held under this plan; TertiumError: a part does not match its hash.
         """
         if number not in self.held():
-            raise BadInputError(f"barrier {number} of this plan is not held in {self._directory.name}; held: {self.held()}")
+            raise BadInputError(
+                f"barrier {number} of this plan is not held in {self._directory.name}; held: {self.held()}"
+            )
         directory = self._directory / str(number)
         parts = {}
         for name, wanted in json.loads((directory / _MANIFEST).read_bytes())["parts"].items():
             part = directory / f"{name}.npz"
             data = part.read_bytes() if part.exists() else b""
             if hashlib.sha256(data).hexdigest() != wanted:
-                raise TertiumError(f"part {name!r} of barrier {number} was changed or removed after it was written; restore it or resume from another barrier")
+                raise TertiumError(
+                    f"part {name!r} of barrier {number} was changed or removed after it was written; restore it or resume from another barrier"
+                )
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 parts[name] = {key: arrays[key] for key in arrays.files}
         return parts

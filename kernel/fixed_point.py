@@ -44,7 +44,11 @@ class FixedPoint:
         if magnitude > self.limit:
             needed = int(np.ceil(np.log2(magnitude * self.addends + 1)))
             left = self.ring_bits - 1 - self.fractional_bits
-            remedy = "use ring_bits=64 or scale the columns" if self.ring_bits == 32 else "lower fractional_bits or scale the columns"
+            remedy = (
+                "use ring_bits=64 or scale the columns"
+                if self.ring_bits == 32
+                else "lower fractional_bits or scale the columns"
+            )
             raise FixedPointError(
                 f"|{what}| reaches {magnitude:.6g} and with {self.addends} addend(s) needs {needed} integer bits; "
                 f"the ring leaves {left} with f={self.fractional_bits}: {remedy}"

@@ -46,9 +46,7 @@ def check_network(spec: NetworkSpec) -> None:
         raise SettingsError(f"{spec.outputs} outputs for loss {spec.loss!r}; it needs {wanted[spec.loss]}.")
 
 
-def glorot_rows(
-    secret: bytes, seed: int, columns: Sequence[str], fan_in: int, width: int
-) -> NDArray[np.float32]:
+def glorot_rows(secret: bytes, seed: int, columns: Sequence[str], fan_in: int, width: int) -> NDArray[np.float32]:
     """Rows of the first layer for the named columns.
 
     Args:
@@ -70,9 +68,7 @@ def glorot_rows(
     if twice := sorted(name for name, count in Counter(columns).items() if count > 1):
         raise RowsError(f"columns {twice} are named twice; every column of the network needs its own name.")
     if fan_in < len(columns):
-        raise RowsError(
-            f"fan_in is {fan_in} with {len(columns)} columns here; give the columns of all parties."
-        )
+        raise RowsError(f"fan_in is {fan_in} with {len(columns)} columns here; give the columns of all parties.")
     limit = _glorot_limit(fan_in, width)
     prefix = b"tertium first layer row\x00" + _seed_bytes(seed) + len(secret).to_bytes(4, "big") + secret
     rows = np.empty((len(columns), width), np.float32)

@@ -88,9 +88,7 @@ class Optimizer:
         self.spec = spec
         self.shapes = [tuple(shape) for shape in shapes]
         self.steps = 0
-        self._slots = {
-            slot: [np.zeros(shape, np.float32) for shape in self.shapes] for slot in SLOTS[spec.name]
-        }
+        self._slots = {slot: [np.zeros(shape, np.float32) for shape in self.shapes] for slot in SLOTS[spec.name]}
         self._scratch = [np.empty(shape, np.float32) for shape in self.shapes]
 
     def step(self, weights: Sequence[NDArray[np.float32]], gradients: Sequence[NDArray[Any]]) -> None:
@@ -143,9 +141,7 @@ class Optimizer:
             if found != self.shapes:
                 raise TertiumError(f"{name} have shapes {found}; this optimizer was made for {self.shapes}.")
         if any(weight.dtype != np.float32 for weight in weights):
-            raise TertiumError(
-                "weights must be float32 arrays: another dtype would leave Keras's arithmetic."
-            )
+            raise TertiumError("weights must be float32 arrays: another dtype would leave Keras's arithmetic.")
 
     def _step_sgd(self, weights: Sequence[NDArray[np.float32]], gradients: Sequence[NDArray[Any]]) -> None:
         rate = np.float32(self.spec.learning_rate)
@@ -153,9 +149,7 @@ class Optimizer:
             np.multiply(gradient, rate, out=scratch)
             weight -= scratch
 
-    def _step_momentum(
-        self, weights: Sequence[NDArray[np.float32]], gradients: Sequence[NDArray[Any]]
-    ) -> None:
+    def _step_momentum(self, weights: Sequence[NDArray[np.float32]], gradients: Sequence[NDArray[Any]]) -> None:
         rate, decay = np.float32(self.spec.learning_rate), np.float32(self.spec.momentum)
         moments = self._slots["momentum"]
         for weight, gradient, moment, scratch in zip(weights, gradients, moments, self._scratch, strict=True):

@@ -6,7 +6,16 @@ from typing import TypeVar
 
 from kernel.errors import WireError
 from kernel.fixed_point import FixedPoint
-from kernel.network import ACTIVATIONS, LOSSES, OPTIMIZERS, ActivationName, LossName, NetworkSpec, OptimizerName, OptimizerSpec
+from kernel.network import (
+    ACTIVATIONS,
+    LOSSES,
+    OPTIMIZERS,
+    ActivationName,
+    LossName,
+    NetworkSpec,
+    OptimizerName,
+    OptimizerSpec,
+)
 from protos.v1 import plan_pb2
 
 Name = TypeVar("Name", ActivationName, LossName, OptimizerName)
@@ -38,11 +47,15 @@ def network_spec(message: plan_pb2.NetworkPlan) -> NetworkSpec:
     """
     widths = tuple(message.widths)
     if not widths or any(not 1 <= width <= _MAX_WIDTH for width in widths) or not 1 <= message.outputs <= _MAX_WIDTH:
-        raise WireError(f"widths {list(widths)} and {message.outputs} outputs cannot be built; each is 1 to {_MAX_WIDTH}")
+        raise WireError(
+            f"widths {list(widths)} and {message.outputs} outputs cannot be built; each is 1 to {_MAX_WIDTH}"
+        )
     if len(message.activations) != len(widths):
         raise WireError(f"{len(widths)} widths need as many activations; found {len(message.activations)}")
     optimizer = OptimizerSpec(
-        _one_of(message.optimizer.name, OPTIMIZERS, "optimizer"), message.optimizer.learning_rate, message.optimizer.momentum
+        _one_of(message.optimizer.name, OPTIMIZERS, "optimizer"),
+        message.optimizer.learning_rate,
+        message.optimizer.momentum,
     )
     return NetworkSpec(
         widths,

@@ -60,7 +60,9 @@ def load_identity(tls: TlsSettings, role: Role, name: str | None = None) -> Iden
         try:
             contents.append(path.read_bytes())
         except OSError as error:
-            raise CertificateError(f"cannot read tls.{label} at {path}: {error.strerror}; make it with `tertium certs init`") from error
+            raise CertificateError(
+                f"cannot read tls.{label} at {path}: {error.strerror}; make it with `tertium certs init`"
+            ) from error
     identity = Identity.from_pem(*contents)
     if identity.peer.role != role or (name is not None and identity.name != name):
         raise CertificateError(
@@ -77,7 +79,9 @@ def transcript_recorder(directory: Path | None, name: str) -> Recorder | None:
 
 def configure_logging(name: str, *, as_json: bool) -> None:
     """Structured lines on standard error: run, step, bytes, seconds, loss; nothing of a row."""
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -77,7 +77,7 @@ class Keystream:
         if not out.size:
             return
         encryptor = Cipher(self._cipher, modes.CTR(position.counter_block())).encryptor()
-        target = memoryview(out.reshape(-1)).cast("B")
+        target = out.reshape(-1).data.cast("B")
         for start in range(0, len(target), len(_ZEROS)):
             piece = target[start : start + len(_ZEROS)]
             encryptor.update_into(_ZEROS[: len(piece)] if len(piece) < len(_ZEROS) else _ZEROS, piece)

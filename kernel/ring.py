@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RingBits = Literal[32, 64]
-RingArray = NDArray[np.uint32] | NDArray[np.uint64]
+RingArray = NDArray[np.unsignedinteger[Any]]
 
 _PARALLEL_PRODUCTS = 1 << 23  # below this many multiplications a second thread costs more than it brings
 

@@ -6,12 +6,12 @@ from kernel.errors import StepError
 
 
 class RunState(Enum):
-    JOINED = "joined"      # the process is there, nothing was agreed
-    READY = "ready"        # plan accepted, rows aligned
+    JOINED = "joined"  # the process is there, nothing was agreed
+    READY = "ready"  # plan accepted, rows aligned
     TRAINING = "training"
-    PAUSED = "paused"      # somebody was lost; the last barrier stands
+    PAUSED = "paused"  # somebody was lost; the last barrier stands
     DONE = "done"
-    FAILED = "failed"      # cannot be resumed
+    FAILED = "failed"  # cannot be resumed
 
 
 _ALLOWED = {

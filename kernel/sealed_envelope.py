@@ -49,7 +49,14 @@ class Introducer:
     """One end of a key agreement [1]; used for one peer, one mailbox, one generation."""
 
     def __init__(
-        self, identity: Identity, peer: str, *, mailbox: str, reply_mailbox: str, generation: int, answers_nonce: bytes = b""
+        self,
+        identity: Identity,
+        peer: str,
+        *,
+        mailbox: str,
+        reply_mailbox: str,
+        generation: int,
+        answers_nonce: bytes = b"",
     ) -> None:
         self._key = X25519PrivateKey.generate()
         self._identity = identity
@@ -89,16 +96,24 @@ class Introducer:
             )
         check_introduction(theirs, self._identity.authority, pin)
         if len(theirs.x25519_public) != 32 or len(theirs.nonce) != 32:
-            raise EnvelopeError(f"the introduction of {self.peer!r} carries a malformed key; the relay or the peer is faulty")
+            raise EnvelopeError(
+                f"the introduction of {self.peer!r} carries a malformed key; the relay or the peer is faulty"
+            )
         try:
             secret = SecretKey(self._key.exchange(X25519PublicKey.from_public_bytes(theirs.x25519_public)))
         except ValueError as error:  # a point of small order
-            raise EnvelopeError(f"the introduction of {self.peer!r} carries an unusable key; the peer is faulty") from error
+            raise EnvelopeError(
+                f"the introduction of {self.peer!r} carries an unusable key; the peer is faulty"
+            ) from error
         first, second = sorted((self.message, theirs), key=lambda message: message.sender)
         root = derive_key(secret, _introduction_bytes(first).hex(), _introduction_bytes(second).hex())
         me, peer = self._identity.name, self.peer
         return SealedLink(
-            me, peer, derive_key(root, "seal", me, peer), derive_key(root, "seal", peer, me), derive_key(root, "pairwise")
+            me,
+            peer,
+            derive_key(root, "seal", me, peer),
+            derive_key(root, "seal", peer, me),
+            derive_key(root, "pairwise"),
         )
 
 
@@ -135,9 +150,7 @@ class SealedLink:
     def __repr__(self) -> str:
         return f"SealedLink({self.me!r}, {self.peer!r})"
 
-    def seal(
-        self, payload: bytes, *, step: common_pb2.StepHeader, mailbox: str, topic: str
-    ) -> relay_pb2.Envelope:
+    def seal(self, payload: bytes, *, step: common_pb2.StepHeader, mailbox: str, topic: str) -> relay_pb2.Envelope:
         """Encrypt for the peer; the step's sender must be this end."""
         header = relay_pb2.EnvelopeHeader(
             step=step, receiver=self.peer, mailbox=mailbox, topic=topic, sequence=self._sent
@@ -156,7 +169,9 @@ class SealedLink:
         """
         header = envelope.header
         if header.step.sender != self.peer or header.receiver != self.me:
-            raise EnvelopeError(f"an envelope from {header.step.sender!r} to {header.receiver!r} arrived on the link with {self.peer!r}")
+            raise EnvelopeError(
+                f"an envelope from {header.step.sender!r} to {header.receiver!r} arrived on the link with {self.peer!r}"
+            )
         if header.sequence != self._received:
             kind = "replayed" if header.sequence < self._received else "out of order"
             raise EnvelopeError(
@@ -167,6 +182,8 @@ class SealedLink:
                 struct.pack(">IQ", 0, header.sequence), envelope.sealed, _header_bytes(header)
             )
         except InvalidTag as error:
-            raise EnvelopeError(f"envelope {header.sequence} of {self.peer!r} was altered on its way; the relay misbehaves: stop the run") from error
+            raise EnvelopeError(
+                f"envelope {header.sequence} of {self.peer!r} was altered on its way; the relay misbehaves: stop the run"
+            ) from error
         self._received += 1
         return payload

@@ -32,15 +32,22 @@ def serve(settings: NeutralServerSettings) -> None:
         (
             (split_training_pb2_grpc.add_SplitTrainingServicer_to_server, SplitTrainingService(runs)),
             (relay_pb2_grpc.add_RelayServicer_to_server, RelayService(desk)),
-            (stack_control_pb2_grpc.add_StackControlServicer_to_server, StackControlService(settings.name, runs, desk)),
+            (
+                stack_control_pb2_grpc.add_StackControlServicer_to_server,
+                StackControlService(settings.name, runs, desk),
+            ),
         ),
         recorder,
     )
     listener.start()
     _log.info("listening", address=settings.listen, fingerprint=identity.fingerprint)
-    threading.Thread(target=_import_tensorflow, args=(settings.tensorflow_threads,), name="import tensorflow", daemon=True).start()
+    threading.Thread(
+        target=_import_tensorflow, args=(settings.tensorflow_threads,), name="import tensorflow", daemon=True
+    ).start()
     stop.wait()
     _log.info("stopping")
+    desk.close()
+    runs.stop()
     listener.stop()
 
 

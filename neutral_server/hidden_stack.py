@@ -122,9 +122,7 @@ class HiddenStack:
           WireError: another dtype or shape than h_L had, or values that are not finite; nothing has moved.
         """
         if self._kept is None:
-            raise StepError(
-                "a gradient of h_L came without a forward waiting for it; send z1 of the step first."
-            )
+            raise StepError("a gradient of h_L came without a forward waiting for it; send z1 of the step first.")
         activations, backward = self._kept
         wanted = tuple(activations[-1].shape)
         if dh.dtype != np.float32 or dh.shape != wanted:

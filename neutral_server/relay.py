@@ -51,6 +51,12 @@ class RelayDesk:
             if self._open.get((party, mailbox)) is outbox:
                 del self._open[(party, mailbox)]
 
+    def close(self) -> None:
+        """End every stream: the server is stopping."""
+        with self._lock:
+            for outbox in self._open.values():
+                outbox.close()
+
     def drop_run(self, run: str) -> None:
         """Forget what waits for a run's mailboxes."""
         with self._lock:
@@ -67,12 +73,18 @@ class RelayDesk:
         """
         kind = frame.WhichOneof("kind")
         if kind == "introduction":
-            claimed, receiver, mailbox = frame.introduction.sender, frame.introduction.receiver, frame.introduction.mailbox
+            claimed, receiver, mailbox = (
+                frame.introduction.sender,
+                frame.introduction.receiver,
+                frame.introduction.mailbox,
+            )
         elif kind == "envelope":
             header = frame.envelope.header
             claimed, receiver, mailbox = header.step.sender, header.receiver, header.mailbox
         else:
-            raise EnvelopeError(f"{sender!r} sent {kind or 'an empty frame'} to the relay; it forwards introductions and envelopes")
+            raise EnvelopeError(
+                f"{sender!r} sent {kind or 'an empty frame'} to the relay; it forwards introductions and envelopes"
+            )
         if claimed != sender:
             raise EnvelopeError(f"{sender!r} sent a frame in the name of {claimed!r}")
         self._check_mailbox(sender, mailbox)

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from kernel.durable import BarrierStore, write_durably
-from kernel.errors import BadInputError, StepError
+from kernel.errors import BadInputError, PeerError, StepError
 from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec
 from kernel.plan_message import network_spec, safe_run_name
@@ -35,7 +35,9 @@ class RunTable:
 
     def active(self) -> str:
         session = self._session
-        return "" if session is None or session.state in (RunState.DONE, RunState.PAUSED, RunState.FAILED) else session.run
+        return (
+            "" if session is None or session.state in (RunState.DONE, RunState.PAUSED, RunState.FAILED) else session.run
+        )
 
     def session(self, run: str, generation: int) -> StackSession:
         """The live session.
@@ -62,7 +64,9 @@ class RunTable:
             spec = network_spec(request.network)
             ring = FixedPoint(32 if request.ring.ring_bits == 32 else 64, request.ring.fractional_bits)
             if request.label_holder not in request.parties or len(set(request.parties)) < 2:
-                raise BadInputError(f"a run needs two parties or more and a label holder among them; found {list(request.parties)}")
+                raise BadInputError(
+                    f"a run needs two parties or more and a label holder among them; found {list(request.parties)}"
+                )
             stack = self._make_stack(spec)
             self._stack = stack
             self._store = BarrierStore(directory / "barriers", request.plan_hash)
@@ -96,7 +100,9 @@ class RunTable:
 
     def open_pass(self, request: stack_control_pb2.OpenPassRequest) -> None:
         purpose: common_pb2.Purpose = request.purpose
-        self.session(request.run, request.generation).open_pass(request.epoch, purpose, request.rows, request.batch_rows)
+        self.session(request.run, request.generation).open_pass(
+            request.epoch, purpose, request.rows, request.batch_rows
+        )
 
     def close(self, request: stack_control_pb2.CloseRunRequest) -> None:
         session = self.session(request.run, request.generation)
@@ -104,6 +110,17 @@ class RunTable:
             session.fail(StepError(request.sentence))
         session.close()
         _log.info("closed", run=request.run, generation=request.generation, state=session.state.value)
+
+    def stop(self) -> None:
+        """The server is stopping: tell the parties of a live run."""
+        session = self._session
+        if session is not None:
+            session.fail(
+                PeerError(
+                    f"the neutral server is stopping; restart it and resume with `tertium run --resume {session.run}`"
+                )
+            )
+            session.close()
 
     def _barriers(self) -> BarrierStore:
         if self._store is None:

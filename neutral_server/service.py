@@ -24,7 +24,7 @@ class SplitTrainingService(split_training_pb2_grpc.SplitTrainingServicer):
     def __init__(self, runs: RunTable) -> None:
         self._runs = runs
 
-    def Train(self, request_iterator: Iterator[Any], context: Any) -> Iterator[split_training_pb2.ServerFrame]:  # noqa: N802
+    def Train(self, request_iterator: Iterator[Any], context: Any) -> Iterator[split_training_pb2.ServerFrame]:
         party = require(context, "party").name
         first = next(request_iterator, None)
         if first is None or first.WhichOneof("kind") != "join" or first.header.sender != party:
@@ -41,7 +41,9 @@ class SplitTrainingService(split_training_pb2_grpc.SplitTrainingServicer):
                 session.fail(error)
             except Exception as error:
                 if context.is_active():
-                    session.fail(TertiumError(f"the neutral server failed in a step ({type(error).__name__}); its log says more"))
+                    session.fail(
+                        TertiumError(f"the neutral server failed in a step ({type(error).__name__}); its log says more")
+                    )
                     raise
             finally:
                 session.left(party)
@@ -54,7 +56,7 @@ class RelayService(relay_pb2_grpc.RelayServicer):
     def __init__(self, desk: RelayDesk) -> None:
         self._desk = desk
 
-    def Exchange(self, request_iterator: Iterator[Any], context: Any) -> Iterator[relay_pb2.RelayFrame]:  # noqa: N802
+    def Exchange(self, request_iterator: Iterator[Any], context: Any) -> Iterator[relay_pb2.RelayFrame]:
         party = require(context, "party").name
         first = next(request_iterator, None)
         if first is None or first.WhichOneof("kind") != "open":
@@ -83,35 +85,42 @@ class StackControlService(stack_control_pb2_grpc.StackControlServicer):
     def __init__(self, name: str, runs: RunTable, desk: RelayDesk) -> None:
         self._name, self._runs, self._desk = name, runs, desk
 
-    def PrepareStack(self, request: stack_control_pb2.PrepareStackRequest, context: Any) -> stack_control_pb2.PrepareStackReply:  # noqa: N802
+    def PrepareStack(
+        self, request: stack_control_pb2.PrepareStackRequest, context: Any
+    ) -> stack_control_pb2.PrepareStackReply:
         require(context, "coordinator")
         self._desk.drop_run(request.run)
         return stack_control_pb2.PrepareStackReply(barriers=self._runs.prepare(request))
 
-    def BeginStack(self, request: stack_control_pb2.BeginStackRequest, context: Any) -> stack_control_pb2.BeginStackReply:  # noqa: N802
+    def BeginStack(
+        self, request: stack_control_pb2.BeginStackRequest, context: Any
+    ) -> stack_control_pb2.BeginStackReply:
         require(context, "coordinator")
         self._runs.begin(request)
         return stack_control_pb2.BeginStackReply()
 
-    def OpenPass(self, request: stack_control_pb2.OpenPassRequest, context: Any) -> stack_control_pb2.OpenPassReply:  # noqa: N802
+    def OpenPass(self, request: stack_control_pb2.OpenPassRequest, context: Any) -> stack_control_pb2.OpenPassReply:
         require(context, "coordinator")
         self._runs.open_pass(request)
         return stack_control_pb2.OpenPassReply()
 
-    def HoldStackBarrier(  # noqa: N802
+    def HoldStackBarrier(
         self, request: stack_control_pb2.HoldStackBarrierRequest, context: Any
     ) -> stack_control_pb2.HoldStackBarrierReply:
         require(context, "coordinator")
         return stack_control_pb2.HoldStackBarrierReply(manifest_hash=self._runs.hold(request))
 
-    def CloseRun(self, request: stack_control_pb2.CloseRunRequest, context: Any) -> stack_control_pb2.CloseRunReply:  # noqa: N802
+    def CloseRun(self, request: stack_control_pb2.CloseRunRequest, context: Any) -> stack_control_pb2.CloseRunReply:
         require(context, "coordinator")
         self._runs.close(request)
         self._desk.drop_run(request.run)
         return stack_control_pb2.CloseRunReply()
 
-    def Describe(self, request: stack_control_pb2.DescribeRequest, context: Any) -> stack_control_pb2.DescribeReply:  # noqa: N802
+    def Describe(self, request: stack_control_pb2.DescribeRequest, context: Any) -> stack_control_pb2.DescribeReply:
         require(context, "coordinator", "party", "operator", "neutral-server")
         return stack_control_pb2.DescribeReply(
-            name=self._name, version=VERSION, unix_time_ms=time.time_ns() // 1_000_000, active_run=self._runs.active()
+            name=self._name,
+            version=VERSION,
+            unix_time_ms=time.time_ns() // 1_000_000,
+            active_run=self._runs.active(),
         )

@@ -104,7 +104,9 @@ class StackSession:
                 raise StepError(f"{party!r} already holds a stream of run {self.run}; one party, one stream")
             outbox: Outbox[split_training_pb2.ServerFrame] = Outbox()
             self._outboxes[party] = outbox
-            header = common_pb2.StepHeader(run=self.run, generation=self.generation, purpose=common_pb2.PURPOSE_SET_UP, sender=self._name)
+            header = common_pb2.StepHeader(
+                run=self.run, generation=self.generation, purpose=common_pb2.PURPOSE_SET_UP, sender=self._name
+            )
             outbox.put(split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined()))
             return outbox
 
@@ -115,7 +117,9 @@ class StackSession:
             if self._pass is not None and self._pass.due < len(self._pass.sizes):
                 raise StepError(f"step {self._pass.due} of {len(self._pass.sizes)} of the pass before is still due")
             if purpose not in _PURPOSE_NAMES or rows < 1 or batch_rows < 1:
-                raise StepError(f"a pass of {rows} rows in batches of {batch_rows} with purpose {purpose} cannot be opened")
+                raise StepError(
+                    f"a pass of {rows} rows in batches of {batch_rows} with purpose {purpose} cannot be opened"
+                )
             self.state = advance(self.state, RunState.TRAINING)
             self._pass = _Pass(epoch, purpose, batch_sizes(rows, batch_rows))
 
@@ -142,7 +146,11 @@ class StackSession:
             self._outboxes.pop(party, None)
             if self.state is RunState.TRAINING:
                 due = self._pass.due if self._pass else 0
-                self.fail(PeerError(f"{party!r} left the run at step {due}; restart it and resume with `tertium run --resume {self.run}`"))
+                self.fail(
+                    PeerError(
+                        f"{party!r} left the run at step {due}; restart it and resume with `tertium run --resume {self.run}`"
+                    )
+                )
 
     def fail(self, error: TertiumError) -> None:
         """Pause the run and tell every party why; weights since the last barrier are dropped."""
@@ -239,7 +247,9 @@ class StackSession:
             raise StepError(f"{party!r} sent a gradient for step {number} before its activation was given")
         if step.head_gradient is not None:
             if step.head_gradient != frame.head_gradient.data:
-                raise StepError(f"{party!r} repeated a step with other bytes; the run stops, resume from the last barrier")
+                raise StepError(
+                    f"{party!r} repeated a step with other bytes; the run stops, resume from the last barrier"
+                )
             self._answer_again(step, party)
             return
         dh = decode_tensor(
@@ -273,5 +283,10 @@ class StackSession:
 
     def _header(self, current: _Pass, number: int) -> common_pb2.StepHeader:
         return common_pb2.StepHeader(
-            run=self.run, generation=self.generation, epoch=current.epoch, step=number, purpose=current.purpose, sender=self._name
+            run=self.run,
+            generation=self.generation,
+            epoch=current.epoch,
+            step=number,
+            purpose=current.purpose,
+            sender=self._name,
         )

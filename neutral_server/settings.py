@@ -8,7 +8,7 @@ from kernel.settings import Settings
 
 class NeutralServerSettings(Settings):
     name: str = Field("neutral-server", description="as in the certificate")
-    listen: str = Field("0.0.0.0:7443", description="host:port the parties and the coordinator dial")  # noqa: S104 - a server's purpose
+    listen: str = Field("0.0.0.0:7443", description="host:port the parties and the coordinator dial")
     state_directory: ConfigPath = Field(description="weights and barriers of the hidden stack")
     tls: TlsSettings
     log_json: bool = Field(False, description="JSON lines instead of readable ones")

@@ -59,7 +59,9 @@ class PartyDaemon:
         coordinator, server = settings.coordinator, settings.neutral_server
         self._coordinator_channel = dial(coordinator.address, identity, coordinator.name)
         self._server_channel = dial(server.address, identity, server.name)
-        to_coordinator = MeteredChannel(self._coordinator_channel, settings.name, coordinator.name, self._meter, self._recorder)
+        to_coordinator = MeteredChannel(
+            self._coordinator_channel, settings.name, coordinator.name, self._meter, self._recorder
+        )
         to_server = MeteredChannel(self._server_channel, settings.name, server.name, self._meter, self._recorder)
         self._coordination = coordination_pb2_grpc.CoordinationStub(to_coordinator)
         self._stubs: dict[str, Any] = {
@@ -78,7 +80,9 @@ class PartyDaemon:
         attempt = 0
         while not stop.is_set():
             stream: AttendStream = DuplexStream(self._coordination.Attend, "the coordinator")
-            hello = coordination_pb2.Hello(name=self._settings.name, version=VERSION, unix_time_ms=time.time_ns() // 1_000_000)
+            hello = coordination_pb2.Hello(
+                name=self._settings.name, version=VERSION, unix_time_ms=time.time_ns() // 1_000_000
+            )
             stream.send(coordination_pb2.PartyReport(hello=hello))
             try:
                 while not stop.is_set():
@@ -143,7 +147,9 @@ class PartyDaemon:
             return
         session = self._session
         if session is None or (session.run, session.generation) != (order.run, order.generation):
-            raise StepError(f"{self._settings.name!r} is not in generation {order.generation} of run {order.run!r}; prepare it first")
+            raise StepError(
+                f"{self._settings.name!r} is not in generation {order.generation} of run {order.run!r}; prepare it first"
+            )
         steps: dict[str, Callable[[], None]] = {
             "begin": lambda: report.begun.CopyFrom(session.begin(order.begin)),
             "train_epoch": lambda: report.epoch_done.CopyFrom(session.train_epoch(order.train_epoch)),

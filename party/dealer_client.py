@@ -18,7 +18,9 @@ _PREFETCH = 4
 class DealerClient:
     """Dealer of one run generation."""
 
-    def __init__(self, stub: Any, *, me: str, run: str, generation: int, fractional_bits: int, wait_seconds: float) -> None:
+    def __init__(
+        self, stub: Any, *, me: str, run: str, generation: int, fractional_bits: int, wait_seconds: float
+    ) -> None:
         self._stub, self._me, self._run, self._generation = stub, me, run, generation
         self._fractional_bits, self._wait = fractional_bits, wait_seconds
         self._holds_corrections = False
@@ -41,7 +43,10 @@ class DealerClient:
         self.close()
         if self._holds_corrections:
             request = dealing_pb2.CorrectionsRequest(
-                run=self._run, generation=self._generation, epoch=epoch, purpose=common_pb2.Purpose.Name(purpose)
+                run=self._run,
+                generation=self._generation,
+                epoch=epoch,
+                purpose=common_pb2.Purpose.Name(purpose),
             )
             self._corrections = InboundStream(self._stub.Corrections(request), "the dealer", prefetch=_PREFETCH)
 
@@ -58,9 +63,15 @@ class DealerClient:
         if (found.run, found.generation, found.epoch, found.step, found.purpose) != (
             header.run, header.generation, header.epoch, header.step, header.purpose,
         ):  # fmt: skip
-            raise StepError(f"the dealer sent the triple of epoch {found.epoch} step {found.step}; due is epoch {header.epoch} step {header.step}")
+            raise StepError(
+                f"the dealer sent the triple of epoch {found.epoch} step {found.step}; due is epoch {header.epoch} step {header.step}"
+            )
         return decode_ring(
-            message.words, ring_bits=64, fractional_bits=2 * self._fractional_bits, shape=shape, what="a triple's correction"
+            message.words,
+            ring_bits=64,
+            fractional_bits=2 * self._fractional_bits,
+            shape=shape,
+            what="a triple's correction",
         )
 
     def close(self) -> None:

@@ -1,2 +1,207 @@
-def examine(path):  # replaced below
-    return []
+"""What `tertium doctor` checks for a party, from where it runs and with the party's own certificate."""
+
+import os
+import secrets
+import time
+from collections.abc import Generator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+
+from kernel.errors import PeerError, TertiumError
+from kernel.process import load_identity, load_settings
+from kernel.randomness import SecureRandomness
+from kernel.sealed_envelope import Introducer
+from kernel.wire.channel import dial
+from kernel.wire.diagnosis import Finding, attempt, reach, same_version_and_clock, writable
+from kernel.wire.failures import error_of_rpc
+from kernel.wire.identity import Identity
+from kernel.wire.stream import DuplexStream
+from party.lobby import LOBBY
+from party.rows.alignment import align, reorder
+from party.rows.builtin import default_data_directory
+from party.rows.loaders import load_table
+from party.rows.schema import TableSettings
+from party.rows.table import Table
+from party.run_rows import summary
+from party.settings import PartySettings
+from protos.v1 import (
+    common_pb2,
+    operation_pb2,
+    operation_pb2_grpc,
+    relay_pb2,
+    relay_pb2_grpc,
+    stack_control_pb2,
+    stack_control_pb2_grpc,
+)
+
+_SECONDS = 5.0
+_PROBE_SECONDS = 20.0
+
+RelayStream = DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame]
+
+
+def examine(config: Path) -> Iterator[Finding]:
+    """Findings in the order in which to mend them."""
+    try:
+        settings = load_settings(PartySettings, config)
+        identity = load_identity(settings.tls, "party", settings.name)
+    except TertiumError as error:
+        yield Finding(False, str(error), "mend this first", error.exit_code)
+        return
+    days = (identity.certificate.not_valid_after_utc - datetime.now(UTC)).days
+    yield Finding(
+        True,
+        f"config and certificate: party {settings.name!r}, {days} days left; peers pin {identity.fingerprint}",
+    )
+    yield writable("state directory", settings.state_directory)
+    tables = yield from _tables(settings)
+    yield from _coordinator(settings, identity)
+    yield from _neutral_server(settings, identity, tables)
+
+
+def _tables(settings: PartySettings) -> Generator[Finding, None, dict[str, Table]]:
+    """Read every table with the columns the policy offers; returns those that could be read."""
+    data_directory = settings.data_directory or default_data_directory(os.environ)
+    readable: dict[str, Table] = {}
+    for name, table_settings in settings.tables.items():
+
+        def read(name: str = name, table_settings: TableSettings = table_settings) -> str:
+            offered = settings.policy.columns.get(name)
+            table = load_table(name, table_settings, data_directory=data_directory, columns=offered)
+            readable[name] = reorder(table, align(table, table_settings.align))
+            note = "" if offered is not None else " (the policy offers none of its columns)"
+            return f"{table.rows} rows, {len(table.values)} columns{note}"
+
+        yield attempt(f"table {name!r}", read)
+    return readable
+
+
+def _coordinator(settings: PartySettings, identity: Identity) -> Iterator[Finding]:
+    finding = reach(settings.coordinator.address, identity, settings.coordinator.name, "coordinator")
+    yield finding
+    if not finding.ok:
+        return
+    channel = dial(settings.coordinator.address, identity, settings.coordinator.name)
+    try:
+        status = operation_pb2_grpc.OperationStub(channel).Status(operation_pb2.StatusRequest(), timeout=2 * _SECONDS)
+    except grpc.RpcError as error:
+        yield Finding(False, f"the coordinator's status: {error_of_rpc(error, 'the coordinator')}", "look at its log")
+        return
+    finally:
+        channel.close()
+    yield from same_version_and_clock("coordinator", status.version, status.unix_time_ms)
+    yield Finding(
+        settings.name in status.attending,
+        f"attending the coordinator: {', '.join(status.attending) or 'nobody'}",
+        f"start this party's daemon: tertium party serve CONFIG ({settings.name!r} does not attend)",
+    )
+    yield Finding(
+        bool(status.neutral_server),
+        "the coordinator reaches the neutral server",
+        "run `tertium doctor` with the coordinator's config",
+    )
+
+
+def _neutral_server(settings: PartySettings, identity: Identity, tables: dict[str, Table]) -> Iterator[Finding]:
+    finding = reach(settings.neutral_server.address, identity, settings.neutral_server.name, "neutral-server")
+    yield finding
+    if not finding.ok:
+        return
+    channel = dial(settings.neutral_server.address, identity, settings.neutral_server.name)
+    try:
+        reply = stack_control_pb2_grpc.StackControlStub(channel).Describe(
+            stack_control_pb2.DescribeRequest(), timeout=_SECONDS
+        )
+        yield from same_version_and_clock("neutral server", reply.version, reply.unix_time_ms)
+        mailbox = f"doctor-{secrets.token_hex(8)}"
+        stream: RelayStream = DuplexStream(relay_pb2_grpc.RelayStub(channel).Exchange, "the relay")
+        try:
+            stream.send(relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=mailbox)))
+            stream.receive(_SECONDS)
+            for peer, pin in settings.policy.peers.items():
+                yield from _peer(stream, mailbox, identity, peer, pin, tables)
+        finally:
+            stream.close()
+    except TertiumError as error:
+        yield Finding(False, f"the relay: {error}", "look at the neutral server's log")
+    except grpc.RpcError as error:
+        yield Finding(False, f"the neutral server: {error_of_rpc(error, 'it')}", "look at its log")
+    finally:
+        channel.close()
+
+
+def _peer(
+    stream: RelayStream, mailbox: str, identity: Identity, peer: str, pin: str, tables: dict[str, Table]
+) -> Iterator[Finding]:
+    """Through the relay: pins on both sides, version, clock, rows and their order."""
+    introducer = Introducer(identity, peer, mailbox=LOBBY, reply_mailbox=mailbox, generation=0)
+    stream.send(relay_pb2.RelayFrame(introduction=introducer.message))
+    try:
+        frame = _answer(stream, peer, identity)
+        link = introducer.complete(frame.introduction, pin)
+    except TertiumError as error:
+        yield Finding(
+            False,
+            f"peer {peer!r} through the relay: {error}",
+            f"compare fingerprints with {peer!r} over another channel",
+            error.exit_code,
+        )
+        return
+    yield Finding(
+        True,
+        f"peer {peer!r} through the relay: reachable, its certificate is the pinned one, and it pins this one",
+    )
+    key = bytes(SecureRandomness().key())
+    for name in list(tables) or [""]:
+        step = common_pb2.StepHeader(run=mailbox, purpose=common_pb2.PURPOSE_SET_UP, sender=identity.name)
+        probe = relay_pb2.Probe(table=name, key=key).SerializeToString()
+        stream.send(relay_pb2.RelayFrame(envelope=link.seal(probe, step=step, mailbox=LOBBY, topic="probe")))
+        try:
+            answer = relay_pb2.ProbeAnswer.FromString(link.open_envelope(_answer(stream, peer, identity).envelope))
+        except TertiumError as error:
+            yield Finding(False, f"peer {peer!r}, table {name!r}: {error}", f"look at the log of {peer!r}")
+            return
+        if name == next(iter(tables), ""):
+            yield from same_version_and_clock(f"peer {peer!r}", answer.version, answer.unix_time_ms)
+        if name:
+            yield _compare(peer, name, tables[name], answer, key)
+
+
+def _compare(peer: str, name: str, table: Table, answer: relay_pb2.ProbeAnswer, key: bytes) -> Finding:
+    what = f"table {name!r} with {peer!r}"
+    if not answer.has_table:
+        return Finding(True, f"{what}: it offers no table of this name, nothing to compare")
+    mine = summary(table, key)
+    if answer.rows != mine.rows:
+        return Finding(
+            False,
+            f"{what}: {mine.rows} rows here, {answer.rows} there",
+            "bring both tables to the same ids",
+            2,
+        )
+    return Finding(
+        answer.order_hash == mine.order_hash,
+        f"{what}: {mine.rows} rows on both sides, order hashes {'agree' if answer.order_hash == mine.order_hash else 'differ'}",
+        'the ids or their order differ: compare the id columns, or set align = "sort"',
+        2,
+    )
+
+
+def _answer(stream: RelayStream, peer: str, identity: Identity) -> relay_pb2.RelayFrame:
+    deadline = time.monotonic() + _PROBE_SECONDS
+    while time.monotonic() < deadline:
+        frame = stream.poll(deadline - time.monotonic())
+        if frame is None:
+            break
+        kind = frame.WhichOneof("kind")
+        if kind == "undeliverable" and frame.undeliverable.receiver == peer:
+            raise PeerError(f"its daemon does not hold the relay's stream; start `tertium party serve` at {peer!r}")
+        if (kind == "introduction" and frame.introduction.sender == peer) or (
+            kind == "envelope" and frame.envelope.header.step.sender == peer
+        ):
+            return frame
+    raise PeerError(
+        f"no answer; {peer!r} is busy or has not pinned {identity.name!r} (it must pin {identity.fingerprint}): look at its log"
+    )

@@ -64,9 +64,7 @@ class LabelHead:
         """The mean loss alone, for rows that are not trained on; arguments and errors as below."""
         return _loss_and_delta(self.spec.loss, self.forward(h), labels)[0]
 
-    def loss_and_gradient(
-        self, h: NDArray[np.float32], labels: NDArray[Any]
-    ) -> tuple[float, NDArray[np.float32]]:
+    def loss_and_gradient(self, h: NDArray[np.float32], labels: NDArray[Any]) -> tuple[float, NDArray[np.float32]]:
         """The mean loss and what the server needs; keeps the head's own gradient for ``apply``.
 
         A second call before ``apply`` replaces the kept gradient (a step that is done again).
@@ -88,8 +86,7 @@ class LabelHead:
         if not np.isfinite(loss):
             self._gradient = None
             raise BadInputError(
-                "the loss is no longer finite: training has diverged; lower the learning rate or "
-                "scale the columns."
+                "the loss is no longer finite: training has diverged; lower the learning rate or scale the columns."
             )
         self._gradient = (h.T @ delta, delta.sum(axis=0))
         return loss, delta @ self.kernel.T
@@ -101,9 +98,7 @@ class LabelHead:
           StepError: no gradient is kept.
         """
         if self._gradient is None:
-            raise StepError(
-                "the label head has no gradient to apply; call loss_and_gradient for the step first."
-            )
+            raise StepError("the label head has no gradient to apply; call loss_and_gradient for the step first.")
         gradient, self._gradient = self._gradient, None
         self._optimizer.step([self.kernel, self.bias], gradient)
 
@@ -143,13 +138,9 @@ def _loss_and_delta(
     return _sigmoid_cross_entropy(outputs, targets) if loss == "binary" else _squared_error(outputs, targets)
 
 
-def _sigmoid_cross_entropy(
-    y: NDArray[np.float32], t: NDArray[np.float32]
-) -> tuple[float, NDArray[np.float32]]:
+def _sigmoid_cross_entropy(y: NDArray[np.float32], t: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
     if not np.logical_or(t == 0, t == 1).all():
-        raise RowsError(
-            "the labels of a binary loss must be 0 or 1; check the label column or the plan's loss."
-        )
+        raise RowsError("the labels of a binary loss must be 0 or 1; check the label column or the plan's loss.")
     tail = np.exp(-np.abs(y))
     loss = float(np.mean(np.maximum(y, 0) - y * t + np.log1p(tail), dtype=np.float64))
     delta = np.where(y >= 0, np.float32(1), tail) / (1 + tail)
@@ -161,9 +152,7 @@ def _sigmoid_cross_entropy(
 def _softmax_cross_entropy(y: NDArray[np.float32], t: NDArray[Any]) -> tuple[float, NDArray[np.float32]]:
     batch, classes = y.shape
     if t.shape != (batch,):
-        raise RowsError(
-            f"labels of shape {t.shape} for {batch} rows; a multiclass loss takes one class number a row."
-        )
+        raise RowsError(f"labels of shape {t.shape} for {batch} rows; a multiclass loss takes one class number a row.")
     index = t.astype(np.intp)
     if not (index == t).all() or index.min() < 0 or index.max() >= classes:
         raise RowsError(

@@ -50,7 +50,9 @@ class Lobby:
             finally:
                 stream.close()
 
-    def _answer(self, stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame], frame: relay_pb2.RelayFrame) -> None:
+    def _answer(
+        self, stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame], frame: relay_pb2.RelayFrame
+    ) -> None:
         try:
             if frame.WhichOneof("kind") == "introduction":
                 stream.send(relay_pb2.RelayFrame(introduction=self._introduce(frame.introduction)))

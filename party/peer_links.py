@@ -23,11 +23,20 @@ class PeerLinks:
     """
 
     def __init__(
-        self, exchange: Any, identity: Identity, pins: Mapping[str, str], *, mailbox: str, generation: int, wait_seconds: float
+        self,
+        exchange: Any,
+        identity: Identity,
+        pins: Mapping[str, str],
+        *,
+        mailbox: str,
+        generation: int,
+        wait_seconds: float,
     ) -> None:
         self._identity, self._pins = identity, dict(pins)
         self._mailbox, self._generation, self._wait = mailbox, generation, wait_seconds
-        self._stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame] = DuplexStream(exchange, "the relay at the neutral server")
+        self._stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame] = DuplexStream(
+            exchange, "the relay at the neutral server"
+        )
         self._links: dict[str, SealedLink] = {}
         self._waiting: dict[str, deque[tuple[str, StepKey, bytes]]] = defaultdict(deque)
         self.meter = LinkMeter()
@@ -46,13 +55,19 @@ class PeerLinks:
         Raises:
           CertificateError, EnvelopeError: a peer is not who the pin says; PeerError: a peer did not come.
         """
-        self._stream.send(relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=self._mailbox, generation=self._generation)))
+        self._stream.send(
+            relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=self._mailbox, generation=self._generation))
+        )
         if self._stream.receive(self._wait).WhichOneof("kind") != "opened":
             raise EnvelopeError("the relay did not confirm the mailbox; run one version everywhere")
         introducers = {}
         for peer in self._pins:
             introducers[peer] = Introducer(
-                self._identity, peer, mailbox=self._mailbox, reply_mailbox=self._mailbox, generation=self._generation
+                self._identity,
+                peer,
+                mailbox=self._mailbox,
+                reply_mailbox=self._mailbox,
+                generation=self._generation,
             )
             self._stream.send(relay_pb2.RelayFrame(introduction=introducers[peer].message))
         while len(self._links) < len(introducers):
@@ -60,7 +75,9 @@ class PeerLinks:
             if frame.WhichOneof("kind") == "introduction":
                 theirs = frame.introduction
                 if theirs.sender not in introducers or theirs.sender in self._links:
-                    raise EnvelopeError(f"an introduction of {theirs.sender!r} was not expected; the relay misbehaves: stop the run")
+                    raise EnvelopeError(
+                        f"an introduction of {theirs.sender!r} was not expected; the relay misbehaves: stop the run"
+                    )
                 self._links[theirs.sender] = introducers[theirs.sender].complete(theirs, self._pins[theirs.sender])
             else:
                 self._take_envelope(frame)
@@ -100,13 +117,17 @@ class PeerLinks:
     def _take_envelope(self, frame: relay_pb2.RelayFrame) -> None:
         kind = frame.WhichOneof("kind")
         if kind == "undeliverable":
-            raise PeerError(f"{frame.undeliverable.receiver!r} has no open mailbox for {frame.undeliverable.mailbox!r}; is its daemon running?")
+            raise PeerError(
+                f"{frame.undeliverable.receiver!r} has no open mailbox for {frame.undeliverable.mailbox!r}; is its daemon running?"
+            )
         if kind != "envelope":
             raise EnvelopeError(f"the relay sent {kind or 'an empty frame'}; wanted an envelope")
         header = frame.envelope.header
         link = self._links.get(header.step.sender)
         if link is None:
-            raise EnvelopeError(f"an envelope of {header.step.sender!r} arrived before its introduction; the relay misbehaves: stop the run")
+            raise EnvelopeError(
+                f"an envelope of {header.step.sender!r} arrived before its introduction; the relay misbehaves: stop the run"
+            )
         payload = link.open_envelope(frame.envelope)
         if (header.step.run, header.step.generation) != (self._mailbox, self._generation):
             raise StepError(

@@ -20,7 +20,9 @@ def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: 
     """
     job = _JOB_NAMES.get(plan.job, "unspecified")
     if job not in policy.job_kinds:
-        raise PolicyError(f"{me!r} takes no part in jobs of kind {job}; its policy accepts {', '.join(policy.job_kinds)}")
+        raise PolicyError(
+            f"{me!r} takes no part in jobs of kind {job}; its policy accepts {', '.join(policy.job_kinds)}"
+        )
     mine = part_of(plan, me)
     for party in plan.parties:
         if party.name != me and party.name not in policy.peers:
@@ -46,7 +48,9 @@ def check_columns(
     refused = [column for column in asked if column not in offered]
     if refused:
         shown = ", ".join(refused[:5]) + (" …" if len(refused) > 5 else "")
-        raise PolicyError(f"the policy of {me!r} does not offer {len(refused)} column(s) of {table!r} that the plan wants: {shown}")
+        raise PolicyError(
+            f"the policy of {me!r} does not offer {len(refused)} column(s) of {table!r} that the plan wants: {shown}"
+        )
 
 
 def part_of(plan: plan_pb2.RunPlan, me: str) -> plan_pb2.PartyPlan:

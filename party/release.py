@@ -21,17 +21,25 @@ def evaluate_outputs(
     reply = coordination_pb2.Evaluated()
     if loss == "binary":
         # ranked by the linear output: float32 sigmoids tie at 0 and 1
-        found = {"auc": scores.auc(labels, outputs[:, 0]), "accuracy": scores.accuracy(labels, (outputs[:, 0] > 0).astype(labels.dtype))}
+        found = {
+            "auc": scores.auc(labels, outputs[:, 0]),
+            "accuracy": scores.accuracy(labels, (outputs[:, 0] > 0).astype(labels.dtype)),
+        }
         false_positive, true_positive = scores.roc_curve(labels, outputs[:, 0])
         reply.false_positive_rate.extend(false_positive.tolist())
         reply.true_positive_rate.extend(true_positive.tolist())
     elif loss == "multiclass":
-        found = {"accuracy": scores.accuracy(labels, outputs.argmax(axis=1)), "macro_auc": scores.macro_auc(labels, decoded)}
+        found = {
+            "accuracy": scores.accuracy(labels, outputs.argmax(axis=1)),
+            "macro_auc": scores.macro_auc(labels, decoded),
+        }
     else:
         found = {
             "r_squared": scores.r_squared(labels, outputs[:, 0]),
             "mean_squared_error": scores.mean_squared_error(labels, outputs[:, 0]),
         }
     for name, score in found.items():
-        reply.scores.append(common_pb2.ScoreValue(name=name, value=score.value, low=score.low, high=score.high, rows=score.n))
+        reply.scores.append(
+            common_pb2.ScoreValue(name=name, value=score.value, low=score.low, high=score.high, rows=score.n)
+        )
     return reply

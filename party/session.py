@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,12 @@ class PartySession:
         self._settings, self._identity, self._stubs, self._meter = settings, identity, stubs, meter
         self._send_progress = send_progress
         self._directory = settings.state_directory / self.run
-        self._totals: dict[str, Counter[str]] = {"links": Counter(), "messages": Counter(), "relayed": Counter(), "relayed_messages": Counter()}
+        self._totals: dict[str, Counter[str]] = {
+            "links": Counter(),
+            "messages": Counter(),
+            "relayed": Counter(),
+            "relayed_messages": Counter(),
+        }
         self.state = RunState.JOINED
         self._links: PeerLinks | None = None
         self._stream: TrainStream | None = None
@@ -90,7 +94,13 @@ class PartySession:
         self._store = BarrierStore(self._directory / "barriers", plan_hash(self._plan))
         self._links = self._meet_peers()
         if self._predict_table:
-            check_columns(self._settings.policy, self._settings.name, self._predict_table, list(self._part.columns), tables)
+            check_columns(
+                self._settings.policy,
+                self._settings.name,
+                self._predict_table,
+                list(self._part.columns),
+                tables,
+            )
             return self._prepare_prediction()
         self._rows = self._load(self._part.table, self._part.label)
         self._split: Split = self._rows.split(self._plan.test_fraction, self._plan.network.seed)
@@ -98,16 +108,24 @@ class PartySession:
         self._encoder = RowEncoder.fit(self._rows.table, self._rows.columns, self._split.train, clip)
         if self._holds_label:
             self._label_encoder = LabelEncoder.fit(
-                self._rows.table, self._part.label, self._network.loss, self._network.outputs, self._split.train
+                self._rows.table,
+                self._part.label,
+                self._network.loss,
+                self._network.outputs,
+                self._split.train,
             )
         return self._prepared(len(self._split.train), len(self._split.test))
 
     def begin(self, order: coordination_pb2.Begin) -> coordination_pb2.Begun:
         """Weights of a barrier, or new ones; then the protocol's set-up and the stream to the neutral server."""
         if list(order.encoded_columns)[self._names.index(self._settings.name)] != self._encoder.width:
-            raise WireError(f"the coordinator counts {list(order.encoded_columns)} encoded columns; here there are {self._encoder.width}")
+            raise WireError(
+                f"the coordinator counts {list(order.encoded_columns)} encoded columns; here there are {self._encoder.width}"
+            )
         self._block = FirstLayerBlock(
-            self._encoder.encode(self._rows.table), self._initial_weights(sum(order.encoded_columns)), self._network.optimizer
+            self._encoder.encode(self._rows.table),
+            self._initial_weights(sum(order.encoded_columns)),
+            self._network.optimizer,
         )
         head = LabelHead(self._network) if self._holds_label else None
         if order.barrier in self._store.held():
@@ -116,7 +134,9 @@ class PartySession:
             if head is not None:
                 head.load(parts[_LABEL_HEAD])
         elif order.barrier != 0:
-            raise StepError(f"barrier {order.barrier} is not held by {self._settings.name!r}; held: {self._store.held()}")
+            raise StepError(
+                f"barrier {order.barrier} is not held by {self._settings.name!r}; held: {self._store.held()}"
+            )
         self._head = head
         first_layer = self._make_first_layer(list(order.encoded_columns))
         first_layer.begin()
@@ -163,14 +183,19 @@ class PartySession:
 
     def evaluate(self, order: coordination_pb2.Evaluate) -> coordination_pb2.Evaluated:
         """Forward pass on the test rows; the label holder scores it. The scores are a release."""
-        outputs = self._trainer.forward(self._split.test, self._plan.batch_rows, order.epoch, common_pb2.PURPOSE_EVALUATE)
+        outputs = self._trainer.forward(
+            self._split.test, self._plan.batch_rows, order.epoch, common_pb2.PURPOSE_EVALUATE
+        )
         if outputs is None:
             return coordination_pb2.Evaluated()
         labels = self._label_encoder.encode(self._rows.table)[self._split.test]
         return evaluate_outputs(self._network.loss, labels, outputs, self._label_encoder.decode(outputs))
 
     def hold_barrier(self, order: coordination_pb2.HoldBarrier) -> coordination_pb2.BarrierHeld:
-        parts: dict[str, dict[str, NDArray[Any]]] = {_FIRST_LAYER: self._block.state(), _ROWS: self._encoder.state()}
+        parts: dict[str, dict[str, NDArray[Any]]] = {
+            _FIRST_LAYER: self._block.state(),
+            _ROWS: self._encoder.state(),
+        }
         if self._head is not None:
             parts[_LABEL_HEAD] = self._head.state()
             parts[_LABELS] = self._label_encoder.state()
@@ -221,7 +246,9 @@ class PartySession:
         path = self._directory / "generation"
         last = int(path.read_text()) if path.exists() else 0
         if self.generation <= last:
-            raise StepError(f"generation {self.generation} of run {self.run!r} is not new here; the last one was {last}")
+            raise StepError(
+                f"generation {self.generation} of run {self.run!r} is not new here; the last one was {last}"
+            )
         write_durably(path, str(self.generation).encode())
 
     def _meet_peers(self) -> PeerLinks:
@@ -239,9 +266,18 @@ class PartySession:
         return links
 
     def _load(self, table: str, label: str) -> RunRows:
-        rows = load_aligned(table, self._settings.tables[table], list(self._part.columns), label, self._settings.data_directory)
+        rows = load_aligned(
+            table,
+            self._settings.tables[table],
+            list(self._part.columns),
+            label,
+            self._settings.data_directory,
+        )
         header = common_pb2.StepHeader(
-            run=self.run, generation=self.generation, purpose=common_pb2.PURPOSE_SET_UP, sender=self._settings.name
+            run=self.run,
+            generation=self.generation,
+            purpose=common_pb2.PURPOSE_SET_UP,
+            sender=self._settings.name,
         )
         compare_order(rows, self._require_links(), self._names, header)
         return rows
@@ -249,7 +285,9 @@ class PartySession:
     def _prepare_prediction(self) -> coordination_pb2.Prepared:
         held = self._store.held()
         if not held:
-            raise StepError(f"{self._settings.name!r} holds no model of run {self.run!r} under this plan; train it first")
+            raise StepError(
+                f"{self._settings.name!r} holds no model of run {self.run!r} under this plan; train it first"
+            )
         parts = self._store.load(held[-1])
         self._encoder = RowEncoder.from_state(parts[_ROWS])
         if self._holds_label:
@@ -277,7 +315,10 @@ class PartySession:
 
     def _make_first_layer(self, widths: list[int]) -> FirstLayer:
         links = self._require_links()
-        mask = ZeroMask(self._settings.name, {name: self._mask_stream(link.pairwise) for name, link in links.links.items()})
+        mask = ZeroMask(
+            self._settings.name,
+            {name: self._mask_stream(link.pairwise) for name, link in links.links.items()},
+        )
         ring = share_ring(self._plan)
         if self._plan.protocol != plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
             return MaskedSum(self._block, ring, mask)
@@ -308,7 +349,10 @@ class PartySession:
     def _join(self) -> TrainStream:
         stream: TrainStream = DuplexStream(self._stubs["split_training"].Train, "the neutral server")
         header = common_pb2.StepHeader(
-            run=self.run, generation=self.generation, purpose=common_pb2.PURPOSE_SET_UP, sender=self._settings.name
+            run=self.run,
+            generation=self.generation,
+            purpose=common_pb2.PURPOSE_SET_UP,
+            sender=self._settings.name,
         )
         stream.send(split_training_pb2.PartyFrame(header=header, join=split_training_pb2.JoinTraining()))
         answer = stream.receive(self._settings.wait_seconds)
@@ -319,7 +363,9 @@ class PartySession:
     def _progress(self, epoch: int) -> Callable[[int, int, float, int], None]:
         def report(step: int, steps: int, loss: float, rows: int) -> None:
             if self._holds_label:
-                self._send_progress(coordination_pb2.Progress(epoch=epoch, step=step, steps=steps, loss=loss, rows=rows))
+                self._send_progress(
+                    coordination_pb2.Progress(epoch=epoch, step=step, steps=steps, loss=loss, rows=rows)
+                )
 
         return report
 
@@ -329,7 +375,10 @@ class PartySession:
     def _take_usage(self) -> tuple[list[common_pb2.LinkUsage], list[common_pb2.LinkUsage]]:
         links = self._meter.take()
         relayed = self._links.meter.take() if self._links is not None else []
-        for bytes_of, messages_of, usages in (("links", "messages", links), ("relayed", "relayed_messages", relayed)):
+        for bytes_of, messages_of, usages in (
+            ("links", "messages", links),
+            ("relayed", "relayed_messages", relayed),
+        ):
             for usage in usages:
                 self._totals[bytes_of][usage.link] += usage.bytes
                 self._totals[messages_of][usage.link] += usage.messages
@@ -342,6 +391,7 @@ class PartySession:
 
 
 def _usage(byte_counts: Counter[str], messages: Counter[str]) -> Iterable[common_pb2.LinkUsage]:
-    return [common_pb2.LinkUsage(link=link, bytes=count, messages=messages[link]) for link, count in sorted(byte_counts.items())]
-
-
+    return [
+        common_pb2.LinkUsage(link=link, bytes=count, messages=messages[link])
+        for link, count in sorted(byte_counts.items())
+    ]

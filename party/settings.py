@@ -31,7 +31,9 @@ class PolicySettings(Settings):
     def _fingerprints(cls, peers: dict[str, str]) -> dict[str, str]:
         for name, pin in peers.items():
             if not pin.startswith("sha256:") or len(pin) != len("sha256:") + 64:
-                raise ValueError(f"the pin of {name!r} is not `sha256:` and 64 hex digits; print it with `tertium certs show`")
+                raise ValueError(
+                    f"the pin of {name!r} is not `sha256:` and 64 hex digits; print it with `tertium certs show`"
+                )
         return peers
 
 
@@ -43,7 +45,9 @@ class PartySettings(Settings):
     tls: TlsSettings
     tables: dict[str, TableSettings]
     policy: PolicySettings
-    data_directory: ConfigPath | None = Field(None, description="where fraud, distress, adult and mnist lie; default $TERTIUM_DATA")
+    data_directory: ConfigPath | None = Field(
+        None, description="where fraud, distress, adult and mnist lie; default $TERTIUM_DATA"
+    )
     wait_seconds: float = Field(60.0, gt=0, description="longest wait for any other process within a run")
     log_json: bool = Field(False, description="JSON lines instead of readable ones")
     transcript_directory: ConfigPath | None = Field(None, description="evaluators only: record every received message")

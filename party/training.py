@@ -78,7 +78,10 @@ class Trainer:
                 loss_sum += self._head_step(self._label_side, rows, header) * len(rows)  # [2]
             frame = self._frame(header, "cut_gradient")
             gradient = decode_tensor(
-                frame.cut_gradient, dtype="float32", shape=(len(rows), self._network.widths[0]), what="dL/dz1 of the neutral server"
+                frame.cut_gradient,
+                dtype="float32",
+                shape=(len(rows), self._network.widths[0]),
+                what="dL/dz1 of the neutral server",
             )
             self._block.update(batch, gradient)  # [3]
             rows_done += len(rows)
@@ -87,7 +90,9 @@ class Trainer:
                 progress(step + 1, steps, loss_sum / rows_done, rows_done)
         return loss_sum / rows_done
 
-    def forward(self, order: RowIndices, batch_rows: int, epoch: int, purpose: common_pb2.Purpose) -> NDArray[np.float32] | None:
+    def forward(
+        self, order: RowIndices, batch_rows: int, epoch: int, purpose: common_pb2.Purpose
+    ) -> NDArray[np.float32] | None:
         """A pass without updates; the label holder gets the head's outputs, float32[rows, outputs]."""
         sizes = batch_sizes(len(order), batch_rows)
         self._first_layer.open_pass(epoch, purpose, sizes)
@@ -120,7 +125,10 @@ class Trainer:
     def _activation(self, header: common_pb2.StepHeader, rows: int) -> NDArray[np.float32]:
         frame = self._frame(header, "cut_activation")
         activation: NDArray[np.float32] = decode_tensor(
-            frame.cut_activation, dtype="float32", shape=(rows, self._network.widths[-1]), what="h_L of the neutral server"
+            frame.cut_activation,
+            dtype="float32",
+            shape=(rows, self._network.widths[-1]),
+            what="h_L of the neutral server",
         )
         return activation
 
@@ -139,5 +147,10 @@ class Trainer:
 
     def _header(self, epoch: int, step: int, purpose: common_pb2.Purpose) -> common_pb2.StepHeader:
         return common_pb2.StepHeader(
-            run=self._run, generation=self._generation, epoch=epoch, step=step, purpose=purpose, sender=self._me
+            run=self._run,
+            generation=self._generation,
+            epoch=epoch,
+            step=step,
+            purpose=purpose,
+            sender=self._me,
         )

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Certificates for a federation: an authority, and one certificate per role and name.", no_args_is_help=True)
+app = typer.Typer(
+    help="Certificates for a federation: an authority, and one certificate per role and name.",
+    no_args_is_help=True,
+)
 
 
 @app.command()
@@ -25,7 +28,11 @@ def init(
         authority = CertificateAuthority.create()
         authority.save(directory)
         typer.echo(f"authority: {directory / AUTHORITY_CERTIFICATE} (keep authority.key away from every other machine)")
-    reserved = [Peer("coordinator", "coordinator"), Peer("neutral-server", "neutral-server"), Peer("operator", "operator")]
+    reserved = [
+        Peer("coordinator", "coordinator"),
+        Peer("neutral-server", "neutral-server"),
+        Peer("operator", "operator"),
+    ]
     if any(party in {peer.name for peer in reserved} for party in name or ()):
         raise SettingsError("a party cannot be called coordinator, neutral-server or operator; choose another name")
     for peer in [*reserved, *(Peer("party", party) for party in name or ())]:

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 
-def doctor(config: Annotated[Path, typer.Argument(help="config of a party, the neutral server or the coordinator")]) -> None:
+def doctor(
+    config: Annotated[Path, typer.Argument(help="config of a party, the neutral server or the coordinator")],
+) -> None:
     """Check from here, with this config: files, certificates, the other processes, peers through the relay, rows."""
     from importlib.metadata import entry_points
 
@@ -19,7 +21,13 @@ def doctor(config: Annotated[Path, typer.Argument(help="config of a party, the n
         document = parse_toml(config.read_text(encoding="utf-8"), str(config))
     except OSError as error:
         raise SettingsError(f"cannot read {config}: {error.strerror}") from error
-    kind = "party" if "policy" in document or "tables" in document else "coordinator" if "runs_directory" in document else "neutral-server"
+    kind = (
+        "party"
+        if "policy" in document or "tables" in document
+        else "coordinator"
+        if "runs_directory" in document
+        else "neutral-server"
+    )
     console = Console()
     console.print(f"doctor for {kind} {document.get('name', kind)!r}")
     failed = 0

@@ -28,7 +28,9 @@ class OperatorClient:
 
     def __init__(self, address: str, certificates: Path, coordinator_name: str = "coordinator") -> None:
         tls = TlsSettings(
-            certificate=certificates / "operator.pem", key=certificates / "operator.key", authority=certificates / "authority.pem"
+            certificate=certificates / "operator.pem",
+            key=certificates / "operator.key",
+            authority=certificates / "authority.pem",
         )
         self._peer = f"the coordinator at {address}"
         self._channel = dial(address, load_identity(tls, "operator"), coordinator_name)
@@ -39,7 +41,9 @@ class OperatorClient:
         try:
             grpc.channel_ready_future(self._channel).result(timeout=timeout_seconds)
         except grpc.FutureTimeoutError:
-            raise PeerError(f"{self._peer} is not reachable within {timeout_seconds:g} s; is it running? (tertium doctor)") from None
+            raise PeerError(
+                f"{self._peer} is not reachable within {timeout_seconds:g} s; is it running? (tertium doctor)"
+            ) from None
 
     def status(self) -> operation_pb2.StatusReply:
         reply: operation_pb2.StatusReply = self._call(self._stub.Status, operation_pb2.StatusRequest())
@@ -74,7 +78,9 @@ class OperatorClient:
         try:
             for part in self._stub.FetchRun(operation_pb2.FetchRunRequest(run=run), timeout=_CALL_SECONDS):
                 if part.path not in _FETCHED:
-                    raise WireError(f"the coordinator sent a file called {part.path!r}; wanted {', '.join(sorted(_FETCHED))}")
+                    raise WireError(
+                        f"the coordinator sent a file called {part.path!r}; wanted {', '.join(sorted(_FETCHED))}"
+                    )
                 parts.setdefault(part.path, bytearray()).extend(part.data)
         except grpc.RpcError as error:
             raise error_of_rpc(error, self._peer) from error

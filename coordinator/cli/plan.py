@@ -8,8 +8,12 @@ import typer
 
 def plan(
     plan: Annotated[Path, typer.Argument(help="plan file (TOML)")],
-    rows: Annotated[int | None, typer.Option(min=2, help="aligned rows, when the tables are not on this machine")] = None,
-    columns: Annotated[list[int] | None, typer.Option(help="encoded columns per party in the plan's order (repeat)")] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=2, help="aligned rows, when the tables are not on this machine")
+    ] = None,
+    columns: Annotated[
+        list[int] | None, typer.Option(help="encoded columns per party in the plan's order (repeat)")
+    ] = None,
 ) -> None:
     """Validate a plan; forecast rounds, bytes per link, and the wire limit at usual bandwidths."""
     from rich.console import Console
@@ -39,8 +43,12 @@ def plan(
     expected = forecast(message, train_rows, columns)
     console = Console()
     bits, fractional = checked.first_layer.ring
-    console.print(f"{checked.name}: {checked.first_layer.protocol}, ring of {bits} bits, f = {fractional}, plan hash {plan_hash(message).hex()[:16]}")
-    console.print(f"{train_rows} of {rows} rows to train, {sum(columns)} encoded columns, {checked.epochs} epochs of {-(-train_rows // checked.batch_rows)} steps")
+    console.print(
+        f"{checked.name}: {checked.first_layer.protocol}, ring of {bits} bits, f = {fractional}, plan hash {plan_hash(message).hex()[:16]}"
+    )
+    console.print(
+        f"{train_rows} of {rows} rows to train, {sum(columns)} encoded columns, {checked.epochs} epochs of {-(-train_rows // checked.batch_rows)} steps"
+    )
     table = Table("link", "MB an epoch", "MB set-up", "MB a run")
     for link in sorted(expected.epoch_bytes.keys() | expected.set_up_bytes.keys()):
         epoch, once = expected.epoch_bytes.get(link, 0), expected.set_up_bytes.get(link, 0)

@@ -47,7 +47,9 @@ class _RunBar(AbstractContextManager["_RunBar"]):
             console=console,
             transient=False,
         )
-        self._task = self._progress.add_task("train", total=epochs, epoch=0, loss="–", speed="–", megabytes="–", visible=False)
+        self._task = self._progress.add_task(
+            "train", total=epochs, epoch=0, loss="–", speed="–", megabytes="–", visible=False
+        )
 
     def __enter__(self) -> "_RunBar":
         self._progress.start()
@@ -78,4 +80,6 @@ class _RunBar(AbstractContextManager["_RunBar"]):
         elif kind == "resumed":
             self._console.print(f"resumed as generation {event['generation']} from barrier {event['barrier']}")
         elif kind == "predicted":
-            self._console.print(f"{event['rows']} rows predicted; the predictions are at {event['party']} only, in {event['file']}")
+            self._console.print(
+                f"{event['rows']} rows predicted; the predictions are at {event['party']} only, in {event['file']}"
+            )

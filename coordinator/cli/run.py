@@ -9,12 +9,20 @@ import typer
 def run(
     plan: Annotated[Path | None, typer.Argument(help="plan file (TOML); not needed with --resume")] = None,
     coordinator: Annotated[str | None, typer.Option(help="host:port of a coordinator that is running")] = None,
-    local: Annotated[bool, typer.Option("--local", help="start every role here, on loopback, with throwaway certificates")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="start every role here, on loopback, with throwaway certificates")
+    ] = False,
     resume: Annotated[str | None, typer.Option(help="continue this run from its last barrier")] = None,
-    certs: Annotated[Path, typer.Option(help="directory with operator.pem, operator.key, authority.pem")] = Path("certs"),
+    certs: Annotated[Path, typer.Option(help="directory with operator.pem, operator.key, authority.pem")] = Path(
+        "certs"
+    ),
     runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
     protocol: Annotated[str | None, typer.Option(help="masked_sum or beaver instead of the plan's own")] = None,
     baseline: Annotated[bool, typer.Option(help="--local only: train the plain network beside it")] = True,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="--local only, for evaluators: record all that each role receives, here"),
+    ] = None,
 ) -> None:
     """Train a plan, watch it, and leave a run directory with metrics and a report."""
     from coordinator.cli.training import run_local, run_remote
@@ -27,6 +35,6 @@ def run(
     if resume is not None and protocol is not None:
         raise SettingsError("--protocol changes a plan; a run resumes with the plan it has")
     if local:
-        run_local(plan, resume, runs, protocol=protocol, baseline=baseline)
+        run_local(plan, resume, runs, protocol=protocol, baseline=baseline, record=record)
     elif coordinator is not None:
         run_remote(plan, resume, runs, coordinator, certs, protocol=protocol)

@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 
-def schema(name: Annotated[str, typer.Argument(help="plan, party, neutral-server or coordinator")] = "plan") -> None:
+def schema(
+    name: Annotated[str, typer.Argument(help="plan, party, neutral-server or coordinator")] = "plan",
+) -> None:
     """Print the JSON schema of a plan or a config file."""
     import json
     from importlib.metadata import entry_points

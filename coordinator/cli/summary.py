@@ -42,6 +42,15 @@ def _links(metrics: dict[str, Any]) -> Table:
     sealed: dict[str, int] = metrics.get("relayed_bytes", {})
     for link, total in metrics["bytes"].items():
         sender, receiver = link.split(">")
-        inside = sum(size for relayed, size in sealed.items() if relayed.startswith(f"{sender}>") and receiver == "neutral-server")
-        table.add_row(link, f"{epoch.get(link, 0) / 1e6:.3f}", f"{total / 1e6:.3f}", f"{inside / 1e6:.3f}" if inside else "")
+        inside = sum(
+            size
+            for relayed, size in sealed.items()
+            if relayed.startswith(f"{sender}>") and receiver == "neutral-server"
+        )
+        table.add_row(
+            link,
+            f"{epoch.get(link, 0) / 1e6:.3f}",
+            f"{total / 1e6:.3f}",
+            f"{inside / 1e6:.3f}" if inside else "",
+        )
     return table

@@ -17,7 +17,15 @@ from kernel.errors import SettingsError
 _REACH_SECONDS = 10.0
 
 
-def run_local(plan_file: Path | None, resume: str | None, runs: Path, *, protocol: str | None, baseline: bool) -> Path:
+def run_local(
+    plan_file: Path | None,
+    resume: str | None,
+    runs: Path,
+    *,
+    protocol: str | None = None,
+    baseline: bool = True,
+    record: Path | None = None,
+) -> Path:
     """Every role as a child process; returns the run directory."""
     if resume is not None:
         plan_text = _read(runs / resume / "plan.toml")
@@ -25,10 +33,19 @@ def run_local(plan_file: Path | None, resume: str | None, runs: Path, *, protoco
     else:
         plan_text = with_protocol(_read(_named(plan_file)), protocol, str(plan_file))
         plan, run = parse_plan(plan_text, str(plan_file)), ""
-    return train_here(plan_text, plan, run, runs, resume=resume is not None, baseline=baseline)
+    return train_here(plan_text, plan, run, runs, resume=resume is not None, baseline=baseline, record=record)
 
 
-def train_here(plan_text: str, plan: Plan, run: str, runs: Path, *, resume: bool, baseline: bool) -> Path:
+def train_here(
+    plan_text: str,
+    plan: Plan,
+    run: str,
+    runs: Path,
+    *,
+    resume: bool,
+    baseline: bool,
+    record: Path | None = None,
+) -> Path:
     """A local federation around one plan."""
     from coordinator.local.baseline import run_baseline
     from coordinator.local.federation import LocalFederation
@@ -37,7 +54,7 @@ def train_here(plan_text: str, plan: Plan, run: str, runs: Path, *, resume: bool
     run = run or f"{plan.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     directory = runs / run
     console.print(f"run {run}: {len(plan.parties)} parties, {plan.first_layer.protocol}, roles on loopback")
-    with LocalFederation(directory, plan) as federation:
+    with LocalFederation(directory, plan, transcripts=record) as federation:
         _, first = federation.client.resume(run) if resume else federation.client.submit(plan_text, run)
         follow(federation.client.watch(run, first), plan.epochs, console)
     if baseline:
@@ -48,7 +65,13 @@ def train_here(plan_text: str, plan: Plan, run: str, runs: Path, *, resume: bool
 
 
 def run_remote(
-    plan_file: Path | None, resume: str | None, runs: Path, coordinator: str, certs: Path, *, protocol: str | None
+    plan_file: Path | None,
+    resume: str | None,
+    runs: Path,
+    coordinator: str,
+    certs: Path,
+    *,
+    protocol: str | None,
 ) -> Path:
     """Daemons that run elsewhere; returns the local copy of the run directory."""
     console = Console()

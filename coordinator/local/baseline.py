@@ -1,7 +1,7 @@
 """The plain network beside a local run: a child process that may read every role's files, because one person owns all."""
 
 import json
-import subprocess  # noqa: S404 - starting the baseline is this module's purpose
+import subprocess
 import sys
 
 from coordinator.local.federation import LocalFederation
@@ -21,7 +21,16 @@ def run_baseline(record: RunRecord, federation: LocalFederation) -> None:
     roles = federation.roles
     plan_file, result_file = roles / "plan.bin", roles / "baseline.json"
     plan_file.write_bytes(record.plan.message().SerializeToString(deterministic=True))
-    command = [sys.executable, "-m", "coordinator.cli.main", "baseline", "train", str(plan_file), "--run", record.run]
+    command = [
+        sys.executable,
+        "-m",
+        "coordinator.cli.main",
+        "baseline",
+        "train",
+        str(plan_file),
+        "--run",
+        record.run,
+    ]
     command += ["--server-state", str(roles / "neutral-server" / "state"), "--out", str(result_file)]
     for party in record.plan.parties:
         command += ["--party-config", str(federation.party_config(party.name))]

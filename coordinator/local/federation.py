@@ -8,7 +8,7 @@ first layer's initialisation keys follow from the plan's seed, so that an experi
 import hashlib
 import signal
 import socket
-import subprocess  # noqa: S404 - starting the daemons is this module's purpose
+import subprocess
 import sys
 import time
 from contextlib import AbstractContextManager, ExitStack
@@ -17,7 +17,12 @@ from typing import Any
 
 import tomli_w
 
-from coordinator.certificate_authority import AUTHORITY_CERTIFICATE, CertificateAuthority, write_issued, write_key
+from coordinator.certificate_authority import (
+    AUTHORITY_CERTIFICATE,
+    CertificateAuthority,
+    write_issued,
+    write_key,
+)
 from coordinator.cli.operator_client import OperatorClient
 from coordinator.plan import Plan
 from kernel.durable import write_durably
@@ -104,7 +109,14 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
         kind = name if name in ("neutral-server", "coordinator") else "party"
         log = (self.roles / name / "log").open("ab")
         self._children[name] = subprocess.Popen(
-            [sys.executable, "-m", "coordinator.cli.main", kind, "serve", str(self.roles / name / "config.toml")],
+            [
+                sys.executable,
+                "-m",
+                "coordinator.cli.main",
+                kind,
+                "serve",
+                str(self.roles / name / "config.toml"),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -143,7 +155,9 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
                 if child.poll() is not None:
                     raise _child_error(name, child.returncode, self.roles / name / "log")
             if time.monotonic() > deadline:
-                raise TertiumError(f"the local roles did not come up within {_READY_SECONDS:g} s; look at {self.roles}/*/log")
+                raise TertiumError(
+                    f"the local roles did not come up within {_READY_SECONDS:g} s; look at {self.roles}/*/log"
+                )
             time.sleep(0.05)  # the children's state is not ours to wait on
 
     def _certificates(self, names: list[str]) -> None:
@@ -184,7 +198,10 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
                 "state_directory": "state",
                 "tls": self._tls(name),
                 "tables": tables,
-                "policy": {"peers": pins, "columns": {table: allowed if table == party.table else list(party.columns) for table in tables}},
+                "policy": {
+                    "peers": pins,
+                    "columns": {table: allowed if table == party.table else list(party.columns) for table in tables},
+                },
             },
         )
         key = self.roles / name / "state" / "initialisation.key"
@@ -222,5 +239,3 @@ def _child_error(name: str, code: int, log: Path) -> TertiumError:
     sentence = lines[-1].removeprefix("error: ") if lines else "it wrote no log"
     message = f"{name} stopped with exit code {code}: {sentence}"
     return BadInputError(message) if code == BadInputError.exit_code else TertiumError(message)
-
-

@@ -7,17 +7,33 @@ Disclosure = tuple[str, str, str]
 """(role, what it saw, why)"""
 
 _ALWAYS: tuple[Disclosure, ...] = (
-    ("neutral server", "z₁ = Σ XᵢΘᵢ of every mini-batch, h₁…h_L, ∂L/∂h_L", "by design: it runs the hidden layers"),
+    (
+        "neutral server",
+        "z₁ = Σ XᵢΘᵢ of every mini-batch, h₁…h_L, ∂L/∂h_L",
+        "by design: it runs the hidden layers",
+    ),
     ("neutral server", "one masked share of z₁ per party", "uniform words; only the sum of all is decoded"),
-    ("every party", "∂L/∂z₁ of every mini-batch", "to update its own first-layer weights; on unbalanced data its norm hints at labels"),
+    (
+        "every party",
+        "∂L/∂z₁ of every mini-batch",
+        "to update its own first-layer weights; on unbalanced data its norm hints at labels",
+    ),
     ("label holder", "h_L and its own loss", "it runs the label head"),
-    ("coordinator", "row counts, losses, scores, ROC points, bytes, and the order of mini-batches", "it plans rounds; no tensor of rows reaches it"),
+    (
+        "coordinator",
+        "row counts, losses, scores, ROC points, bytes, and the order of mini-batches",
+        "it plans rounds; no tensor of rows reaches it",
+    ),
 )
 _BY_PROTOCOL: dict[str, tuple[Disclosure, ...]] = {
     "masked_sum": (),
     "beaver": (
         ("every party", "E = X − U once and F = Θ − V each step", "uniform without the dealer's U and V"),
-        ("dealer (coordinator)", "the randomness of all triples", "it deals them; it sees no opening and no share of a result"),
+        (
+            "dealer (coordinator)",
+            "the randomness of all triples",
+            "it deals them; it sees no opening and no share of a result",
+        ),
     ),
 }
 

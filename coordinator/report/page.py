@@ -62,9 +62,7 @@ def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
     source = resources.files("coordinator.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(source)
 
 
@@ -85,9 +83,7 @@ def _content(
         "split_epoch": quantities.duration(_median(record.epoch_seconds)),
         "tiles": _tiles(record),
         "links": _link_rows(record),
-        "relayed": [
-            (_arrow(link), quantities.payload(size)) for link, size in sorted(record.relayed_bytes.items())
-        ],
+        "relayed": [(_arrow(link), quantities.payload(size)) for link, size in sorted(record.relayed_bytes.items())],
         "rounds": quantities.count(record.rounds),
         "network": _network_rows(record),
         "parties": [
@@ -103,12 +99,8 @@ def _content(
         "timeline": timeline(record.events),
         "released": _released(record),
         "disclosures": disclosures,
-        "plots": [
-            (PLOT_NAMES[name], _data_uri(image), _data_uri(dark[name])) for name, image in light.items()
-        ],
-        "versions": sorted(
-            (str(name), str(version)) for name, version in _mapping(record, "versions").items()
-        ),
+        "plots": [(PLOT_NAMES[name], _data_uri(image), _data_uri(dark[name])) for name, image in light.items()],
+        "versions": sorted((str(name), str(version)) for name, version in _mapping(record, "versions").items()),
     }
 
 
@@ -133,9 +125,7 @@ def _tiles(record: RunRecord) -> list[tuple[str, str, str]]:
         )
     if record.payload_bytes:
         total = sum(record.payload_bytes.values())
-        tiles.append(
-            ("payload, all links", quantities.payload(total), f"{quantities.count(record.rounds)} rounds")
-        )
+        tiles.append(("payload, all links", quantities.payload(total), f"{quantities.count(record.rounds)} rounds"))
     return tiles
 
 
@@ -177,9 +167,7 @@ def _link_rows(record: RunRecord) -> list[tuple[str, str, str, float]]:
     for link, size in sorted(record.payload_bytes.items(), key=lambda item: -item[1]):
         a_epoch = [float(epoch.payload_bytes[link]) for epoch in record.epochs if link in epoch.payload_bytes]
         share = 100 * size / largest if largest else 0.0
-        rows.append(
-            (_arrow(link), quantities.payload(size), quantities.payload(_median(a_epoch)), round(share, 1))
-        )
+        rows.append((_arrow(link), quantities.payload(size), quantities.payload(_median(a_epoch)), round(share, 1)))
     return rows
 
 
@@ -200,17 +188,13 @@ def _released(record: RunRecord) -> list[str]:
     losses = sum(epoch.loss is not None for epoch in record.epochs)
     if losses:
         told.append(f"{losses} mean training losses, one an epoch, over the training rows with their labels.")
-    names = sorted(
-        {name for evaluation in record.evaluations for name in evaluation.scores} | set(record.scores)
-    )
+    names = sorted({name for evaluation in record.evaluations for name in evaluation.scores} | set(record.scores))
     if names:
         counts = {found.n for found in record.scores.values() if found.n}
         over = f" over {quantities.count(max(counts))} test rows" if counts else ""
         shown = ", ".join(SCORE_NAMES.get(name, name) for name in names)
         times = max(len(record.evaluations), 1)
-        told.append(
-            f"{shown}{over}, with their 95 % intervals, at {times} evaluation{'s' if times > 1 else ''}."
-        )
+        told.append(f"{shown}{over}, with their 95 % intervals, at {times} evaluation{'s' if times > 1 else ''}.")
     curves = [evaluation.roc for evaluation in record.evaluations if evaluation.roc]
     if curves:
         points = len(curves[-1].false_positive_rate)

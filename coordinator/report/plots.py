@@ -93,9 +93,7 @@ def draw_loss(record: RunRecord, theme: Theme = "light") -> "Figure | None":
         # The plain line is wider and lies below: where both nets agree, both stay visible.
         axes.plot(range(first, first + len(plain)), plain, color=PLAIN, linewidth=5, alpha=0.7, label="plain")
     if split:
-        axes.plot(
-            *zip(*split, strict=True), color=SPLIT, linewidth=1.8, marker="o", markersize=3.5, label="split"
-        )
+        axes.plot(*zip(*split, strict=True), color=SPLIT, linewidth=1.8, marker="o", markersize=3.5, label="split")
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"mean training loss{_loss_unit(record)}")
     _whole_epochs(axes)
@@ -146,9 +144,7 @@ def draw_seconds(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     for loop, seconds in record.loop_seconds.items():
         middle = statistics.median(seconds)
         axes.axhspan(min(seconds), max(seconds), color=METHOD_COLOURS[loop], alpha=0.15, linewidth=0)
-        axes.axhline(
-            middle, color=METHOD_COLOURS[loop], linewidth=1.8, label=f"{LOOP_LABELS[loop]} (median, range)"
-        )
+        axes.axhline(middle, color=METHOD_COLOURS[loop], linewidth=1.8, label=f"{LOOP_LABELS[loop]} (median, range)")
     if record.epoch_seconds:
         axes.plot(
             range(first, first + count),
@@ -177,9 +173,7 @@ def draw_bytes(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     unit, scale = next(((unit, scale) for unit, scale in BYTE_UNITS if largest >= scale), ("B", 1.0))
     figure, axes = _canvas(theme, height=1.9 + 0.36 * len(bars))
     places = range(len(bars))
-    axes.barh(
-        places, [size / scale for _, size, _ in bars], color=[colour for _, _, colour in bars], height=0.66
-    )
+    axes.barh(places, [size / scale for _, size, _ in bars], color=[colour for _, _, colour in bars], height=0.66)
     axes.set_yticks(places, [name for name, _, _ in bars], parse_math=False)
     axes.invert_yaxis()
     for place, (_, size, _) in enumerate(bars):
@@ -229,9 +223,7 @@ def _finish(
     axes.yaxis.label.set(color=ink.text, fontsize=9.5)
     if legend:
         axes.legend(loc=legend, frameon=False, fontsize=9, labelcolor=ink.text)
-    figure.supxlabel(
-        record.caption(), fontsize=8, color=ink.text, alpha=0.75, x=0.01, ha="left", parse_math=False
-    )
+    figure.supxlabel(record.caption(), fontsize=8, color=ink.text, alpha=0.75, x=0.01, ha="left", parse_math=False)
     return figure
 
 

@@ -123,9 +123,7 @@ def read_run(directory: Path) -> RunRecord:
     seed = network.get("seed", metrics.get("seed"))
     return RunRecord(
         directory=directory,
-        run=str(
-            metrics.get("run") or next((event["run"] for event in events if "run" in event), directory.name)
-        ),
+        run=str(metrics.get("run") or next((event["run"] for event in events if "run" in event), directory.name)),
         events=tuple(events),
         metrics=metrics,
         epochs=trained,
@@ -152,9 +150,7 @@ def _read_metrics(path: Path) -> Mapping[str, Any]:
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(
-            f"{path} is not JSON; remove it and make the report from the events alone."
-        ) from error
+        raise BadInputError(f"{path} is not JSON; remove it and make the report from the events alone.") from error
     if not isinstance(metrics, dict):
         raise BadInputError(f"{path} holds a JSON {type(metrics).__name__} and an object was wanted.")
     return metrics

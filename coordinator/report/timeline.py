@@ -74,9 +74,7 @@ def _moment(kind: str, group: list[Event], start: datetime | None) -> Moment:
     at = time_of(group[-1])
     after = f"+{duration((at - start).total_seconds())}" if at and start else DASH
     tone = {"done": "good", "failed": "bad", "paused": "warning", "resumed": "good"}.get(kind, "plain")
-    return Moment(
-        after, at.isoformat(sep=" ", timespec="seconds") if at else "", kind, _sentence(kind, group), tone
-    )
+    return Moment(after, at.isoformat(sep=" ", timespec="seconds") if at else "", kind, _sentence(kind, group), tone)
 
 
 def _sentence(kind: str, group: list[Event]) -> str:
@@ -88,26 +86,20 @@ def _sentence(kind: str, group: list[Event]) -> str:
             f"{event.get('party', DASH)} prepared {_counted(event.get('train_rows'))} training and "
             f"{_counted(event.get('test_rows'))} test rows."
         ),
-        "generation": lambda: (
-            f"Generation {event.get('generation', DASH)} from barrier {event.get('barrier', DASH)}."
-        ),
+        "generation": lambda: f"Generation {event.get('generation', DASH)} from barrier {event.get('barrier', DASH)}.",
         "barrier": lambda: _span("Barrier", "Barriers", "barrier", group) + " held by every role.",
-        "evaluated": lambda: (
-            _span("Scores after epoch", "Last scores of epochs", "epoch", group) + _values(event)
-        ),
+        "evaluated": lambda: _span("Scores after epoch", "Last scores of epochs", "epoch", group) + _values(event),
         "baseline": lambda: "The plain net was trained on the joined rows for comparison.",
         "paused": lambda: _reason(event),
         "resumed": lambda: (
-            f"Resumed as generation {event.get('generation', DASH)} "
-            f"from barrier {event.get('barrier', DASH)}."
+            f"Resumed as generation {event.get('generation', DASH)} from barrier {event.get('barrier', DASH)}."
         ),
-        "predicted": lambda: (
-            f"{event.get('party', DASH)} received {_counted(event.get('rows'))} predictions."
-        ),
+        "predicted": lambda: f"{event.get('party', DASH)} received {_counted(event.get('rows'))} predictions.",
         "done": lambda: f"Done in {duration(event.get('seconds'))}.",
         "failed": lambda: _reason(event),
     }
-    return sentences.get(kind, lambda: "")()
+    sentence = sentences.get(kind)
+    return sentence() if sentence is not None else ""
 
 
 def _span(one: str, many: str, key: str, group: list[Event]) -> str:
@@ -116,9 +108,7 @@ def _span(one: str, many: str, key: str, group: list[Event]) -> str:
 
 
 def _values(event: Event) -> str:
-    found = ", ".join(
-        f"{name} {score(record.value)}" for name, record in scores_of(event.get("scores")).items()
-    )
+    found = ", ".join(f"{name} {score(record.value)}" for name, record in scores_of(event.get("scores")).items())
     return f": {found}." if found else "."
 
 

@@ -1,10 +1,10 @@
 """Job kind `split_nn`: the rounds of a P2N2 run, and of a prediction with its model.
 
- [1] a new generation; the neutral server prepares, then the parties (policy, peers, rows);
- [2] the newest barrier that all hold is the start; first layer set up, triples dealt;
- [3] per epoch: the pass is announced to the server, the parties train it among themselves and the server, then a
-     barrier is held by every role and committed here;
- [4] a forward pass on the test rows; the label holder scores.
+[1] a new generation; the neutral server prepares, then the parties (policy, peers, rows);
+[2] the newest barrier that all hold is the start; first layer set up, triples dealt;
+[3] per epoch: the pass is announced to the server, the parties train it among themselves and the server, then a
+    barrier is held by every role and committed here;
+[4] a forward pass on the test rows; the label holder scores.
 """
 
 from collections import Counter
@@ -33,9 +33,20 @@ class SplitNnRounds:
     """One generation of one run."""
 
     def __init__(
-        self, record: RunRecord, roster: Roster, stack: StackClient, dealer: Dealer, settings: CoordinatorSettings
+        self,
+        record: RunRecord,
+        roster: Roster,
+        stack: StackClient,
+        dealer: Dealer,
+        settings: CoordinatorSettings,
     ) -> None:
-        self._record, self._roster, self._stack, self._dealer, self._settings = record, roster, stack, dealer, settings
+        self._record, self._roster, self._stack, self._dealer, self._settings = (
+            record,
+            roster,
+            stack,
+            dealer,
+            settings,
+        )
         self._plan = record.plan.message()
         self._names = [party.name for party in self._plan.parties]
         self._generation = record.next_generation()
@@ -75,7 +86,10 @@ class SplitNnRounds:
         test_rows = next(iter(self._prepared.values())).test_rows
         self._begin(start, [*batch_sizes(train_rows, plan.batch_rows), *batch_sizes(test_rows, plan.batch_rows)])
         record.note("generation" if self._generation == 1 else "resumed", generation=self._generation, barrier=start)
-        record.note("forecast", **forecast(plan, train_rows, [self._prepared[name].encoded_columns for name in self._names]).as_event())
+        record.note(
+            "forecast",
+            **forecast(plan, train_rows, [self._prepared[name].encoded_columns for name in self._names]).as_event(),
+        )
         if start == 0:
             self._hold_barrier(0)
         record.move(RunState.TRAINING)
@@ -96,7 +110,10 @@ class SplitNnRounds:
         rows = next(iter(self._prepared.values())).rows
         self._begin(max(common), batch_sizes(rows, self._plan.batch_rows))
         self._open_pass(0, common_pb2.PURPOSE_PREDICT, rows)
-        reports = self._ask(lambda: coordination_pb2.PartyOrder(predict=coordination_pb2.Predict()), self._settings.epoch_seconds)
+        reports = self._ask(
+            lambda: coordination_pb2.PartyOrder(predict=coordination_pb2.Predict()),
+            self._settings.epoch_seconds,
+        )
         holder = label_holder(self._plan)
         self._finish()
         self._record.note("predicted", rows=rows, party=holder, table=table, file=reports[holder].predicted.file)
@@ -126,11 +143,18 @@ class SplitNnRounds:
                 raise PeerError(f"{name!r} computes another plan hash; run one version everywhere")
             if not table:
                 record.note(
-                    "prepared", party=name, rows=one.rows, train_rows=one.train_rows, test_rows=one.test_rows, columns=one.encoded_columns
+                    "prepared",
+                    party=name,
+                    rows=one.rows,
+                    train_rows=one.train_rows,
+                    test_rows=one.test_rows,
+                    columns=one.encoded_columns,
                 )
         counts = {name: (one.rows, one.train_rows, one.test_rows) for name, one in self._prepared.items()}
         if len(set(counts.values())) != 1:
-            raise BadInputError(f"row counts differ: {', '.join(f'{name} {one[0]}' for name, one in counts.items())}; align the tables first")
+            raise BadInputError(
+                f"row counts differ: {', '.join(f'{name} {one[0]}' for name, one in counts.items())}; align the tables first"
+            )
         return held
 
     def _begin(self, barrier: int, sizes: list[int]) -> None:
@@ -149,7 +173,10 @@ class SplitNnRounds:
             )
         self._stack.begin(
             stack_control_pb2.BeginStackRequest(
-                run=self._record.run, generation=self._generation, barrier=barrier, batch_sizes=sorted(set(sizes))
+                run=self._record.run,
+                generation=self._generation,
+                barrier=barrier,
+                batch_sizes=sorted(set(sizes)),
             )
         )
         begin = coordination_pb2.Begin(barrier=barrier, encoded_columns=widths)
@@ -174,7 +201,9 @@ class SplitNnRounds:
         self._open_pass(epoch, common_pb2.PURPOSE_TRAIN, rows)
         order = coordination_pb2.TrainEpoch(epoch=epoch, batch_seed=batch_seed(self._plan.network.seed, epoch))
         reports = self._ask(
-            lambda: coordination_pb2.PartyOrder(train_epoch=order), self._settings.epoch_seconds, self._note_progress
+            lambda: coordination_pb2.PartyOrder(train_epoch=order),
+            self._settings.epoch_seconds,
+            self._note_progress,
         )
         done = {name: report.epoch_done for name, report in reports.items()}
         holder = done[label_holder(self._plan)]
@@ -196,7 +225,12 @@ class SplitNnRounds:
 
     def _note_progress(self, party: str, progress: coordination_pb2.Progress) -> None:
         self._record.note(
-            "progress", epoch=progress.epoch, step=progress.step, steps=progress.steps, loss=progress.loss, rows=progress.rows
+            "progress",
+            epoch=progress.epoch,
+            step=progress.step,
+            steps=progress.steps,
+            loss=progress.loss,
+            rows=progress.rows,
         )
 
     def _evaluate(self, epoch: int, rows: int) -> None:
@@ -204,26 +238,32 @@ class SplitNnRounds:
         evaluate = coordination_pb2.Evaluate(epoch=epoch)
         reports = self._ask(lambda: coordination_pb2.PartyOrder(evaluate=evaluate), self._settings.epoch_seconds)
         found = reports[label_holder(self._plan)].evaluated
-        scores = {one.name: {"value": one.value, "low": one.low, "high": one.high, "n": one.rows} for one in found.scores}
-        fields: dict[str, object] = {"epoch": epoch, "scores": scores}
-        if found.false_positive_rate:
-            fields["roc"] = {
-                "false_positive_rate": list(found.false_positive_rate),
-                "true_positive_rate": list(found.true_positive_rate),
-            }
-        self._record.note("evaluated", **fields)
+        scores = {
+            one.name: {"value": one.value, "low": one.low, "high": one.high, "n": one.rows} for one in found.scores
+        }
+        curve = {
+            "false_positive_rate": list(found.false_positive_rate),
+            "true_positive_rate": list(found.true_positive_rate),
+        }
+        self._record.note(
+            "evaluated", epoch=epoch, scores=scores, **({"roc": curve} if found.false_positive_rate else {})
+        )
 
     def _hold_barrier(self, barrier: int) -> None:
         """Every role persists; the barrier counts when it is committed here."""
         hold = coordination_pb2.HoldBarrier(barrier=barrier)
         self._ask(lambda: coordination_pb2.PartyOrder(hold_barrier=hold), self._settings.wait_seconds)
         self._stack.hold(
-            stack_control_pb2.HoldStackBarrierRequest(run=self._record.run, generation=self._generation, barrier=barrier)
+            stack_control_pb2.HoldStackBarrierRequest(
+                run=self._record.run, generation=self._generation, barrier=barrier
+            )
         )
-        self._record.note("barrier", durable=True, barrier=barrier)
+        self._record.note("barrier", barrier=barrier)
 
     def _finish(self) -> None:
-        reports = self._ask(lambda: coordination_pb2.PartyOrder(finish=coordination_pb2.Finish()), self._settings.wait_seconds)
+        reports = self._ask(
+            lambda: coordination_pb2.PartyOrder(finish=coordination_pb2.Finish()), self._settings.wait_seconds
+        )
         self._close_stack("")
         links: Counter[str] = Counter({usage.link: usage.bytes for usage in self._stack.meter.take()})
         relayed: Counter[str] = Counter()

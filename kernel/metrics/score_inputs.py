@@ -22,8 +22,7 @@ def finite_values(values: npt.ArrayLike, name: str) -> Floats:
     wrong = int(np.sum(~np.isfinite(array)))
     if wrong:
         raise BadInputError(
-            f"{wrong} of {array.size} {name} are NaN or infinite; "
-            "if the training diverged, lower the learning rate."
+            f"{wrong} of {array.size} {name} are NaN or infinite; if the training diverged, lower the learning rate."
         )
     return array
 
@@ -66,8 +65,7 @@ def require_two_classes(found: int) -> None:
     """RowsError unless two classes or more were found among the labels."""
     if found < 2:
         raise RowsError(
-            "the labels hold one class only and the score needs two; "
-            "take more test rows or a stratified split."
+            "the labels hold one class only and the score needs two; take more test rows or a stratified split."
         )
 
 
@@ -78,9 +76,7 @@ def binary_pair(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Integers,
     found = len(np.unique(truth))
     require_two_classes(found)
     if found > 2 or int(truth.max()) != 1:
-        raise RowsError(
-            f"labels hold {found} classes and a binary score needs 0 and 1; use macro_auc or recode them."
-        )
+        raise RowsError(f"labels hold {found} classes and a binary score needs 0 and 1; use macro_auc or recode them.")
     return truth, values
 
 

@@ -131,8 +131,7 @@ def accuracy(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> Score:
     require_same_length(truth, guesses, "predictions")
     if np.any(guesses != np.floor(guesses)):
         raise BadInputError(
-            "accuracy needs predicted class numbers and found fractions; "
-            "threshold or argmax the probabilities first."
+            "accuracy needs predicted class numbers and found fractions; threshold or argmax the probabilities first."
         )
     require_two_classes(len(np.unique(truth)))
     n = len(truth)
@@ -167,9 +166,7 @@ def log_loss(labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, seed: int =
         raise BadInputError(
             f"probabilities have shape {given.shape} for {len(truth)} labels; give [rows] or [rows, classes]."
         )
-    outside = int(
-        np.sum(np.any((table < 0) | (table > 1), axis=1) | (np.abs(table.sum(axis=1) - 1) > SUM_TOLERANCE))
-    )
+    outside = int(np.sum(np.any((table < 0) | (table > 1), axis=1) | (np.abs(table.sum(axis=1) - 1) > SUM_TOLERANCE)))
     if outside:
         raise BadInputError(
             f"{outside} of {len(table)} rows are not probabilities (within [0, 1], adding up to one); "

@@ -64,7 +64,12 @@ def encode_ring(words: RingArray, fractional_bits: int) -> common_pb2.RingTensor
 
 
 def decode_ring(
-    message: common_pb2.RingTensor, *, ring_bits: RingBits, fractional_bits: int, shape: Sequence[int], what: str
+    message: common_pb2.RingTensor,
+    *,
+    ring_bits: RingBits,
+    fractional_bits: int,
+    shape: Sequence[int],
+    what: str,
 ) -> RingArray:
     """The words of a RingTensor of exactly the agreed ring, scale and shape; a read-only view.
 
@@ -72,7 +77,9 @@ def decode_ring(
       WireError: anything else.
     """
     if message.ring_bits != ring_bits:
-        raise WireError(f"{what} is in a ring of {message.ring_bits} bits, the plan says {ring_bits}; run one version everywhere")
+        raise WireError(
+            f"{what} is in a ring of {message.ring_bits} bits, the plan says {ring_bits}; run one version everywhere"
+        )
     if message.fractional_bits != fractional_bits:
         raise WireError(
             f"{what} has {message.fractional_bits} fractional bits, the plan says {fractional_bits}; run one version everywhere"

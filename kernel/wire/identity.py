@@ -12,7 +12,11 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
@@ -73,7 +77,9 @@ class Identity:
             raise CertificateError("the key is not an elliptic-curve key; make certificates with `tertium certs init`")
         peer = verify_certificate(certificate, authority, now=now)
         if key.public_key().public_numbers() != _public_key(certificate).public_numbers():
-            raise CertificateError(f"the key does not belong to the certificate of {peer.name!r}; tls.key and tls.certificate must be a pair")
+            raise CertificateError(
+                f"the key does not belong to the certificate of {peer.name!r}; tls.key and tls.certificate must be a pair"
+            )
         return cls(peer, certificate, authority, certificate_pem, authority_pem, key_pem, key)
 
 
@@ -99,7 +105,10 @@ def verify_certificate(
     """
     peer = peer_in(certificate)
     moment = now or datetime.now(UTC)
-    for label, one in ((f"the certificate of {peer.name!r}", certificate), ("the authority's certificate", authority)):
+    for label, one in (
+        (f"the certificate of {peer.name!r}", certificate),
+        ("the authority's certificate", authority),
+    ):
         if moment > one.not_valid_after_utc:
             raise CertificateError(
                 f"{label} expired on {one.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; issue a new one with `tertium certs init`"
@@ -110,7 +119,9 @@ def verify_certificate(
             )
     try:
         _public_key(authority).verify(
-            certificate.signature, certificate.tbs_certificate_bytes, ECDSA(certificate.signature_hash_algorithm or SHA256())
+            certificate.signature,
+            certificate.tbs_certificate_bytes,
+            ECDSA(certificate.signature_hash_algorithm or SHA256()),
         )
     except InvalidSignature as error:
         raise CertificateError(
@@ -136,7 +147,9 @@ def peer_from_uris(uris: list[str]) -> Peer:
     """The one ``tertium://role/name`` among the URIs of a certificate."""
     found = [parts for parts in map(urlsplit, uris) if parts.scheme == "tertium"]
     if len(found) != 1:
-        raise CertificateError(f"the certificate binds {len(found)} tertium names, one is wanted; use `tertium certs init`")
+        raise CertificateError(
+            f"the certificate binds {len(found)} tertium names, one is wanted; use `tertium certs init`"
+        )
     name = found[0].path.removeprefix("/")
     for role in ROLES:
         if found[0].netloc == role and name:

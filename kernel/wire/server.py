@@ -41,7 +41,7 @@ def require(context: Any, *roles: Role) -> Peer:
     return peer
 
 
-class ErrorInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
+class ErrorInterceptor(grpc.ServerInterceptor):
     """Turns every exception into a status; text of an unforeseen one never leaves this process.
 
     With a recorder it also notes each received message, for view tests and evaluators.

@@ -93,7 +93,9 @@ class InboundStream(Generic[Received]):
         self.rounds += 1
         message = self.poll(timeout_seconds)
         if message is None:
-            raise PeerError(f"{self.peer} sent nothing for {timeout_seconds:g} s; see whether it is alive (tertium doctor)")
+            raise PeerError(
+                f"{self.peer} sent nothing for {timeout_seconds:g} s; see whether it is alive (tertium doctor)"
+            )
         return message
 
     def interrupt(self, error: TertiumError) -> None:

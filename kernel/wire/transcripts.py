@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 @dataclass(frozen=True)
 class Record:
-    link: str     # "party-a>neutral-server"; ">name" where only the receiver is known
-    method: str   # "/tertium.v1.SplitTraining/Train"
+    link: str  # "party-a>neutral-server"; ">name" where only the receiver is known
+    method: str  # "/tertium.v1.SplitTraining/Train"
     message: bytes
 
 

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The plain network on pooled rows, beside a split run (needs every party's files).", no_args_is_help=True)
+app = typer.Typer(
+    help="The plain network on pooled rows, beside a split run (needs every party's files).",
+    no_args_is_help=True,
+)
 
 
 @app.callback()

@@ -8,11 +8,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kernel.batch_order import batch_seed, epoch_order
 from kernel.durable import BarrierStore, write_durably
+from kernel.errors import SettingsError
 from kernel.plan_message import label_holder, network_spec, plan_hash, safe_run_name
 from kernel.process import load_settings
 from party.baseline.plain_network import NetworkParts, train_plain
@@ -30,7 +33,8 @@ def train_pooled(plan_file: Path, run: str, party_configs: Sequence[Path], serve
     """Train and write {losses, scores, roc, keras_fit_seconds, tf_function_seconds} to ``out``."""
     plan = plan_pb2.RunPlan.FromString(plan_file.read_bytes())
     spec = network_spec(plan.network)
-    held = {"server": BarrierStore(server_state / safe_run_name(run) / "barriers", plan_hash(plan)).load(0)}
+    stack = BarrierStore(server_state / safe_run_name(run) / "barriers", plan_hash(plan)).load(0)["stack"]
+    head: dict[str, NDArray[Any]] = {}
     blocks, weights, labels, label_encoder = [], [], None, None
     for config in party_configs:
         settings = load_settings(PartySettings, config)
@@ -44,13 +48,12 @@ def train_pooled(plan_file: Path, run: str, party_configs: Sequence[Path], serve
         if settings.name == label_holder(plan):
             label_encoder = LabelEncoder.from_state(parts["label_encoder"])
             labels = label_encoder.encode(rows.table)
-            held["head"] = parts["label_head"]  # type: ignore[assignment]
+            head = parts["label_head"]
     if labels is None or label_encoder is None:
-        raise ValueError("no config belongs to the label holder")
-    head: dict[str, np.ndarray] = held["head"]  # type: ignore[assignment,type-arg]
+        raise SettingsError("no --party-config belongs to the label holder; name one for each party of the plan")
     result = train_plain(
         spec,
-        NetworkParts(np.concatenate(weights), held["server"]["stack"], head["kernel"], head["bias"]),
+        NetworkParts(np.concatenate(weights), stack, head["kernel"], head["bias"]),
         np.concatenate(blocks, axis=1),
         labels,
         lambda epoch: epoch_order(split.train, batch_seed(plan.network.seed, epoch + 1)),  # a run counts epochs from 1
@@ -58,10 +61,14 @@ def train_pooled(plan_file: Path, run: str, party_configs: Sequence[Path], serve
         plan.epochs,
         split.test,
     )
-    found = evaluate_outputs(spec.loss, labels[split.test], result.test_outputs, label_encoder.decode(result.test_outputs))
+    found = evaluate_outputs(
+        spec.loss, labels[split.test], result.test_outputs, label_encoder.decode(result.test_outputs)
+    )
     document: dict[str, object] = {
         "losses": result.epoch_losses,
-        "scores": {one.name: {"value": one.value, "low": one.low, "high": one.high, "n": one.rows} for one in found.scores},
+        "scores": {
+            one.name: {"value": one.value, "low": one.low, "high": one.high, "n": one.rows} for one in found.scores
+        },
         "keras_fit_seconds": result.keras_fit_seconds,
         "tf_function_seconds": result.tf_function_seconds,
     }

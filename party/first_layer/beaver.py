@@ -80,7 +80,13 @@ class Beaver:
         chunk_rows = max(1, _CHUNK_BYTES // (8 * self._columns))
         for number, start in enumerate(range(0, rows, chunk_rows)):
             piece = slice(start, min(rows, start + chunk_rows))
-            self._open_piece(e_share[piece], opened[piece], start, "opening-e", self._header(0, number, common_pb2.PURPOSE_SET_UP))
+            self._open_piece(
+                e_share[piece],
+                opened[piece],
+                start,
+                "opening-e",
+                self._header(0, number, common_pb2.PURPOSE_SET_UP),
+            )
         self._e_and_u = np.concatenate([opened, u_share], axis=1)
 
     def open_pass(self, epoch: int, purpose: int, batch_rows: list[int]) -> None:
@@ -99,7 +105,11 @@ class Beaver:
         weights = self._block.weights
         self._check_range(batch, weights)
         header = self._header(position.epoch, position.step, position.purpose)
-        theta_share = self._share_of_all(self._ring.encode(weights.astype(np.float64), "first-layer weight of this party"), "share-theta", position)
+        theta_share = self._share_of_all(
+            self._ring.encode(weights.astype(np.float64), "first-layer weight of this party"),
+            "share-theta",
+            position,
+        )
         v_share = self._seeded.v(self._columns, weights.shape[1], position)
         f_share = theta_share - v_share
         f = f_share.copy()
@@ -134,7 +144,9 @@ class Beaver:
         self, share: RingArray, total: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader
     ) -> None:
         """Send ``share`` to every peer and add theirs to ``total``: reveals the masked value to all parties."""
-        message = relay_pb2.Opening(words=encode_ring(share, self._ring.fractional_bits), first_row=first_row).SerializeToString()
+        message = relay_pb2.Opening(
+            words=encode_ring(share, self._ring.fractional_bits), first_row=first_row
+        ).SerializeToString()
         for peer in self._links.links:
             self._links.send(peer, topic, message, header)
         for peer in self._links.links:
@@ -158,5 +170,10 @@ class Beaver:
 
     def _header(self, epoch: int, step: int, purpose: int) -> common_pb2.StepHeader:
         return common_pb2.StepHeader(
-            run=self._run, generation=self._generation, epoch=epoch, step=step, purpose=common_pb2.Purpose.Name(purpose), sender=self._me
+            run=self._run,
+            generation=self._generation,
+            epoch=epoch,
+            step=step,
+            purpose=common_pb2.Purpose.Name(purpose),
+            sender=self._me,
         )

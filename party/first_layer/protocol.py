@@ -30,7 +30,10 @@ class FirstLayerBlock:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights and optimizer slots, for a barrier."""
-        return {"weights": self.weights, **{f"optimizer.{key}": value for key, value in self._optimizer.state().items()}}
+        return {
+            "weights": self.weights,
+            **{f"optimizer.{key}": value for key, value in self._optimizer.state().items()},
+        }
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         self.weights[...] = state["weights"]

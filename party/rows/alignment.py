@@ -118,9 +118,7 @@ def check_alignment(mine: Summary, peers: Mapping[str, Summary]) -> None:
             "them have, one per id."
         )
     other = [
-        name
-        for name, summary in sorted(peers.items())
-        if not hmac.compare_digest(summary.order_hash, mine.order_hash)
+        name for name, summary in sorted(peers.items()) if not hmac.compare_digest(summary.order_hash, mine.order_hash)
     ]
     if other:
         raise RowsError(

@@ -92,9 +92,7 @@ def _find(builtin: str, data_directory: Path | None, files: Sequence[str], origi
 
 
 def _missing_library(builtin: str, library: str) -> RowsError:
-    return RowsError(
-        f"Table builtin:{builtin} needs {library}, which is not installed; install tertium[tables]."
-    )
+    return RowsError(f"Table builtin:{builtin} needs {library}, which is not installed; install tertium[tables].")
 
 
 def _from_scikit_learn(builtin: str, _: Path | None, schema: Mapping[str, Column]) -> Values:
@@ -122,9 +120,7 @@ def _from_scikit_learn(builtin: str, _: Path | None, schema: Mapping[str, Column
     return values
 
 
-def _pixel_columns(
-    images: NDArray[np.uint8], labels: NDArray[Any], file: str, schema: Mapping[str, Column]
-) -> Values:
+def _pixel_columns(images: NDArray[np.uint8], labels: NDArray[Any], file: str, schema: Mapping[str, Column]) -> Values:
     """Columns of images uint8[rows, 784]; pixels in [0, 1] as float32, each column contiguous.
 
     Turned in blocks of rows, so that a selection of columns never copies the whole image array.
@@ -164,20 +160,15 @@ def _mnist(data_directory: Path | None, schema: Mapping[str, Column]) -> Values:
             images = np.concatenate([arrays["x_train"], arrays["x_test"]])
             labels = np.concatenate([arrays["y_train"], arrays["y_test"]])
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile):
-        raise RowsError(
-            f"{path} is not the MNIST archive: wanted x_train, y_train, x_test and y_test."
-        ) from None
+        raise RowsError(f"{path} is not the MNIST archive: wanted x_train, y_train, x_test and y_test.") from None
     if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or labels.shape != (len(images),):
-        raise RowsError(
-            f"{path} holds images {images.dtype}{list(images.shape)}; wanted uint8[rows, 28, 28]."
-        )
+        raise RowsError(f"{path} holds images {images.dtype}{list(images.shape)}; wanted uint8[rows, 28, 28].")
     return _pixel_columns(images.reshape(len(images), 784), labels, str(path), schema)
 
 
 def _checked(path: Path, cells: Mapping[str, pa.ChunkedArray], schema: Mapping[str, Column]) -> Values:
     return {
-        column: check_cells(cells[column], declared, file=str(path), name=column)
-        for column, declared in schema.items()
+        column: check_cells(cells[column], declared, file=str(path), name=column) for column, declared in schema.items()
     }
 
 
@@ -209,9 +200,7 @@ def _distress(data_directory: Path | None, schema: Mapping[str, Column]) -> Valu
 
 def _adult(data_directory: Path | None, schema: Mapping[str, Column]) -> Values:
     path = _find("adult", data_directory, ("adult.parquet",), "the UCI repository (Adult), saved as Parquet")
-    as_read = {
-        column: ADULT_INCOMES if column == "income" else declared for column, declared in schema.items()
-    }
+    as_read = {column: ADULT_INCOMES if column == "income" else declared for column, declared in schema.items()}
     values = _checked(path, read_columns(path, tuple(schema)), as_read)
     if "income" in values:
         values["income"] = values["income"] == ADULT_INCOMES.categories.index(">50K")

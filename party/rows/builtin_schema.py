@@ -116,8 +116,7 @@ def _adult() -> dict[str, Column]:
         ),
         "education-num": Column(type="integer", low=1, high=16),
         "marital-status": _category(
-            "Divorced Married-AF-spouse Married-civ-spouse Married-spouse-absent Never-married Separated "
-            "Widowed"
+            "Divorced Married-AF-spouse Married-civ-spouse Married-spouse-absent Never-married Separated Widowed"
         ),
         "occupation": _category(
             "? Adm-clerical Armed-Forces Craft-repair Exec-managerial Farming-fishing Handlers-cleaners "

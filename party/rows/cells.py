@@ -123,9 +123,7 @@ class _Refusal:
 
 
 def _is_text(stored: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(stored) or pa.types.is_large_string(stored) or pa.types.is_string_view(stored)
-    )
+    return bool(pa.types.is_string(stored) or pa.types.is_large_string(stored) or pa.types.is_string_view(stored))
 
 
 def _numpy(cells: pa.ChunkedArray) -> NDArray[Any]:

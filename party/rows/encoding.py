@@ -74,9 +74,7 @@ class RowEncoder:
         if not columns:
             raise RowsError(f"No column of {table.name} was chosen to encode; name at least one.")
         if clip_deviations is not None and not 0 < clip_deviations < np.inf:
-            raise RowsError(
-                f"clip_deviations is {clip_deviations:g}; wanted a finite number above 0, or none."
-            )
+            raise RowsError(f"clip_deviations is {clip_deviations:g}; wanted a finite number above 0, or none.")
         rows = check_row_numbers(table, training_rows, "training")
         schema = {name: table.column(name)[1] for name in columns}
         numeric = _numeric(tuple(columns), schema)

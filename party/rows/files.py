@@ -156,8 +156,7 @@ def _npz(path: Path, wanted: Sequence[str] | None) -> tuple[tuple[str, ...], dic
                 matrix = arrays["X"]
                 if matrix.ndim != 2 or matrix.shape[1] != len(matrix_names):
                     raise RowsError(
-                        f"{path}: X has shape {matrix.shape}, wanted [rows, {len(matrix_names)}] as columns "
-                        "names."
+                        f"{path}: X has shape {matrix.shape}, wanted [rows, {len(matrix_names)}] as columns names."
                     )
                 chosen = [name for name in wanted if name in places]
                 turned = np.ascontiguousarray(matrix[:, [places[name] for name in chosen]].T)
@@ -167,9 +166,7 @@ def _npz(path: Path, wanted: Sequence[str] | None) -> tuple[tuple[str, ...], dic
                     values[name] = arrays[name]
             return names, values
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, TypeError):
-        raise RowsError(
-            f"{path} is not an npz of plain arrays (numbers or text, no pickle); write it again."
-        ) from None
+        raise RowsError(f"{path} is not an npz of plain arrays (numbers or text, no pickle); write it again.") from None
 
 
 def _npz_names(path: Path) -> tuple[str, ...]:
@@ -180,15 +177,11 @@ def _read_npz(path: Path, names: Sequence[str]) -> Columns:
     columns: Columns = {}
     for name, values in _npz(path, names)[1].items():
         if values.ndim != 1:
-            raise RowsError(
-                f'{path}: array "{name}" has shape {values.shape}, wanted one value per row: [rows].'
-            )
+            raise RowsError(f'{path}: array "{name}" has shape {values.shape}, wanted one value per row: [rows].')
         try:
             columns[name] = pa.chunked_array([pa.array(values)])
         except (pa.ArrowException, UnicodeError):
-            raise RowsError(
-                f'{path}: array "{name}" is {values.dtype}, wanted numbers, booleans or text.'
-            ) from None
+            raise RowsError(f'{path}: array "{name}" is {values.dtype}, wanted numbers, booleans or text.') from None
     return {name: columns[name] for name in names}
 
 

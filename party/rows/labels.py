@@ -28,18 +28,12 @@ def _classes(column: Column, name: str) -> tuple[str, ...]:
     if column.type == "boolean":
         return ("false", "true")
     if column.type == "real":
-        raise RowsError(
-            f'Label "{name}" is real; classes need a boolean, category or integer column, or regression.'
-        )
+        raise RowsError(f'Label "{name}" is real; classes need a boolean, category or integer column, or regression.')
     if column.low is None or column.high is None:
         raise RowsError(
             f'Label "{name}" is an integer column without low and high; declare both, they are its classes.'
         )
-    if (
-        column.low != int(column.low)
-        or column.high != int(column.high)
-        or column.high - column.low >= 100_000
-    ):
+    if column.low != int(column.low) or column.high != int(column.high) or column.high - column.low >= 100_000:
         raise RowsError(f'Label "{name}" needs whole low and high, fewer than 100,000 classes apart.')
     return tuple(str(value) for value in range(int(column.low), int(column.high) + 1))
 
@@ -64,9 +58,7 @@ class LabelEncoder:
     deviation: float
 
     @classmethod
-    def fit(
-        cls, table: Table, column: str, loss: LossName, outputs: int, training_rows: NDArray[np.int64]
-    ) -> Self:
+    def fit(cls, table: Table, column: str, loss: LossName, outputs: int, training_rows: NDArray[np.int64]) -> Self:
         """Match a label column to a loss.
 
         Args:
@@ -84,15 +76,11 @@ class LabelEncoder:
         known = values[check_row_numbers(table, training_rows, "training")]
         if loss == "regression":
             if declared.type not in ("real", "integer"):
-                raise RowsError(
-                    f'Label "{column}" is {declared.type}; regression needs a real or integer column.'
-                )
+                raise RowsError(f'Label "{column}" is {declared.type}; regression needs a real or integer column.')
             if outputs != 1:
                 raise RowsError(f"Regression has 1 output, the plan says {outputs}; set outputs = 1.")
             if known.min() == known.max():
-                raise RowsError(
-                    f'Label "{column}" is constant in the {len(known)} training rows; choose other rows.'
-                )
+                raise RowsError(f'Label "{column}" is constant in the {len(known)} training rows; choose other rows.')
             mean, deviation = mean_and_deviation(known, column)
             return cls(column, declared.type, loss, outputs, (), mean, deviation)
         classes = _classes(declared, column)

@@ -21,9 +21,7 @@ def declared_columns(settings: TableSettings) -> Mapping[str, Column]:
     if settings.builtin is not None:
         return builtin_columns(settings.builtin)
     if not settings.columns:
-        raise RowsError(
-            f"{settings.source} has no declared columns; list each with its type in the table's settings."
-        )
+        raise RowsError(f"{settings.source} has no declared columns; list each with its type in the table's settings.")
     return settings.columns
 
 
@@ -61,8 +59,6 @@ def load_table(
         name=name,
         ids=ids,
         rows=len(cells[wanted[0]]),
-        values={
-            column: check_cells(cells[column], declared[column], file=file, name=column) for column in chosen
-        },
+        values={column: check_cells(cells[column], declared[column], file=file, name=column) for column in chosen},
         schema={column: declared[column] for column in chosen},
     )

@@ -56,9 +56,7 @@ class Column(BaseModel):
             repeated = len(self.categories) - len(set(self.categories))
             raise ValueError(f"{repeated} of {len(self.categories)} categories are repeated; list each once")
         if any(not text or text != text.strip() for text in self.categories):
-            raise ValueError(
-                "a category is empty or has spaces around it; cells are trimmed before the look-up"
-            )
+            raise ValueError("a category is empty or has spaces around it; cells are trimmed before the look-up")
         return self
 
 

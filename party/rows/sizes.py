@@ -27,5 +27,6 @@ def table_columns(section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The declared schema of a table section as a `columns` section."""
     settings = TableSettings.model_validate(section)
     return {
-        name: column.model_dump(exclude_defaults=True, mode="json") for name, column in declared_columns(settings).items()
+        name: column.model_dump(exclude_defaults=True, mode="json")
+        for name, column in declared_columns(settings).items()
     }

@@ -39,22 +39,17 @@ class Table:
                 "ones; both must name the same columns in the same order."
             )
         if self.ids is not None and len(self.ids) != self.rows:
-            raise RowsError(
-                f"Table {self.name} has {len(self.ids)} ids for {self.rows} rows; one per row is needed."
-            )
+            raise RowsError(f"Table {self.name} has {len(self.ids)} ids for {self.rows} rows; one per row is needed.")
         for column, values in self.values.items():
             if values.shape != (self.rows,):
                 raise RowsError(
-                    f'Table {self.name}, column "{column}" has shape {values.shape}; ({self.rows},) is '
-                    "needed."
+                    f'Table {self.name}, column "{column}" has shape {values.shape}; ({self.rows},) is needed.'
                 )
 
     def column(self, name: str) -> tuple[NDArray[Any], Column]:
         """Values and declaration of one column; RowsError where the table has none of that name."""
         if name not in self.values:
-            raise RowsError(
-                f'Table {self.name} has no column "{name}"; {suggestion(name, tuple(self.values))}'
-            )
+            raise RowsError(f'Table {self.name} has no column "{name}"; {suggestion(name, tuple(self.values))}')
         return self.values[name], self.schema[name]
 
 
@@ -66,15 +61,10 @@ def check_row_numbers(table: Table, row_numbers: NDArray[np.int64], purpose: str
     """
     if row_numbers.dtype != np.int64 or row_numbers.ndim != 1:
         raise RowsError(
-            f"The {purpose} rows of {table.name} are {row_numbers.dtype}{list(row_numbers.shape)}; int64[n] "
-            "is needed."
+            f"The {purpose} rows of {table.name} are {row_numbers.dtype}{list(row_numbers.shape)}; int64[n] is needed."
         )
     if row_numbers.size == 0:
-        raise RowsError(
-            f"Table {table.name} has no {purpose} rows; give it at least one of its {table.rows}."
-        )
+        raise RowsError(f"Table {table.name} has no {purpose} rows; give it at least one of its {table.rows}.")
     if int(row_numbers.min()) < 0 or int(row_numbers.max()) >= table.rows:
-        raise RowsError(
-            f"Some {purpose} rows of {table.name} lie outside its {table.rows} rows (counted from 0)."
-        )
+        raise RowsError(f"Some {purpose} rows of {table.name} lie outside its {table.rows} rows (counted from 0).")
     return row_numbers

@@ -36,11 +36,7 @@ def test_the_chain_reproduces_the_plain_network(optimizer, loss, outputs):
     spec = NetworkSpec((7, 5, 4), ("sigmoid", "relu", "tanh"), loss, outputs, optimizer, 21)
     generator = np.random.default_rng(2)
     rows = generator.normal(size=(N, len(COLUMNS))).astype(np.float32)
-    labels = (
-        rows[:, 0] * 2
-        if loss == "regression"
-        else (rows[:, 0] > 0).astype(int) + (rows[:, 1] > 1) * (outputs > 1)
-    )
+    labels = rows[:, 0] * 2 if loss == "regression" else (rows[:, 0] > 0).astype(int) + (rows[:, 1] > 1) * (outputs > 1)
 
     stack, head = HiddenStack(spec), LabelHead(spec)
     thetas = [theta_of(spec, block) for block in BLOCKS]

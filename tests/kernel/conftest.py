@@ -42,9 +42,7 @@ def p_value():
 
     def smallest(words):
         lanes = np.ascontiguousarray(words).reshape(-1, 1).view(np.uint8).T
-        return min(
-            1.0, len(lanes) * min(chisquare(np.bincount(lane, minlength=256)).pvalue for lane in lanes)
-        )
+        return min(1.0, len(lanes) * min(chisquare(np.bincount(lane, minlength=256)).pvalue for lane in lanes))
 
     return smallest
 

@@ -30,9 +30,7 @@ def test_every_party_draws_the_same_split_and_another_seed_another():
 
 def test_held_out_rows_come_from_everywhere():
     """Each row with probability 0.24: 400 draws, all 50 counts within 6 standard deviations."""
-    counts = np.bincount(
-        np.concatenate([split_rows(50, 0.24, seed).test for seed in range(400)]), minlength=50
-    )
+    counts = np.bincount(np.concatenate([split_rows(50, 0.24, seed).test for seed in range(400)]), minlength=50)
     assert np.abs(counts - 400 * 0.24).max() < 6 * np.sqrt(400 * 0.24 * 0.76)
 
 
@@ -61,9 +59,7 @@ def test_an_epoch_is_a_permutation_of_the_training_rows():
 
 def test_every_epoch_and_seed_has_an_order_of_its_own():
     train = np.arange(60)
-    orders = {
-        tuple(epoch_order(train, batch_seed(seed, epoch))) for seed in range(5) for epoch in range(1, 11)
-    }
+    orders = {tuple(epoch_order(train, batch_seed(seed, epoch))) for seed in range(5) for epoch in range(1, 11)}
     assert len(orders) == 50
 
 

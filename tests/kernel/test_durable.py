@@ -123,9 +123,7 @@ for number in itertools.count():
 
 def test_whenever_a_process_is_killed_the_listed_barriers_are_whole(tmp_path):
     """kill -9 in the middle of whatever it does; every acknowledged barrier that should be kept is there."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         for line in process.stdout:
             acknowledged = int(line)

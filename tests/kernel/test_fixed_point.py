@@ -66,9 +66,7 @@ def test_addends_of_full_range_do_not_wrap(ring, sign):
     assert (word > 0) == (sign > 0)
 
 
-@pytest.mark.parametrize(
-    "ring", [FixedPoint(32, 16), FixedPoint(64, 40), FixedPoint(64, 1), FixedPoint(32, 28, 3)]
-)
+@pytest.mark.parametrize("ring", [FixedPoint(32, 16), FixedPoint(64, 40), FixedPoint(64, 1), FixedPoint(32, 28, 3)])
 def test_the_limit_is_the_last_that_fits(ring):
     for end in (ring.limit, -ring.limit):
         ring.encode(np.array([end]), "values")
@@ -98,9 +96,7 @@ def test_an_overflow_names_bits_and_remedy():
 def test_headroom_for_addends_counts():
     ring = FixedPoint(32, 16, addends=4)
     ring.check(8191.0, "z1")
-    with pytest.raises(
-        FixedPointError, match=r"with 4 addend\(s\) needs 16 integer bits; the ring leaves 15"
-    ):
+    with pytest.raises(FixedPointError, match=r"with 4 addend\(s\) needs 16 integer bits; the ring leaves 15"):
         ring.check(8193.0, "z1")
 
 

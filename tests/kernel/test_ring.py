@@ -31,9 +31,7 @@ def test_a_small_product_is_exact(bits):
 def test_a_product_on_several_threads_is_exact(bits):
     rows, inner, columns = PARALLEL
     left, right = words((rows, inner), bits, 3), words((inner, columns), bits, 4)
-    some = np.random.default_rng(5).choice(
-        rows, 24, replace=False
-    )  # Python integers for all of it take seconds
+    some = np.random.default_rng(5).choice(rows, 24, replace=False)  # Python integers for all of it take seconds
     assert np.array_equal(ring_matmul(left, right)[some], exact(left[some], right, bits))
 
 
@@ -70,9 +68,7 @@ def test_inputs_need_not_be_contiguous():
 def test_a_read_only_view_of_a_message_is_accepted():
     left = words((3, 4), 64, 10)
     received = np.frombuffer(left.tobytes(), "<u8").reshape(3, 4)
-    assert np.array_equal(
-        ring_matmul(received, words((4, 2), 64, 11)), exact(left, words((4, 2), 64, 11), 64)
-    )
+    assert np.array_equal(ring_matmul(received, words((4, 2), 64, 11)), exact(left, words((4, 2), 64, 11), 64))
 
 
 def test_no_rows_and_no_inner_columns():

@@ -255,9 +255,7 @@ def test_a_signature_by_another_key_is_refused(parties):
         introducer(parties, "a", "b").complete(message, parties["b"].fingerprint)
 
 
-def test_a_certificate_of_another_authority_is_refused_even_when_pinned(
-    parties, make_identity, other_authority
-):
+def test_a_certificate_of_another_authority_is_refused_even_when_pinned(parties, make_identity, other_authority):
     foreign = make_identity("b", by=other_authority)
     with pytest.raises(CertificateError, match="not issued by this authority"):
         introducer(parties, "a", "b").complete(in_the_name_of(foreign, "b", "a"), foreign.fingerprint)

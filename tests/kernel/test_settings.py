@@ -113,9 +113,7 @@ def test_a_missing_key_is_named(old, where):
 
 
 def test_a_wrong_value_says_what_was_wanted():
-    assert "'epochs': Input should be greater than or equal to 1" in refused(
-        GOOD.replace("epochs = 3", "epochs = 0")
-    )
+    assert "'epochs': Input should be greater than or equal to 1" in refused(GOOD.replace("epochs = 3", "epochs = 0"))
     assert "'sgd' or 'adam'" in refused(GOOD.replace('"adam"', '"rmsprop"'))
     diverging = refused(GOOD.replace('name = "adam"', "learning_rate = 11"))
     assert "'network.optimizer.learning_rate': learning_rate is above 10" in diverging

@@ -123,9 +123,7 @@ def test_equal_weights_open_to_unlike_words_at_two_steps(p_value):
     opened = []
     for step in (2, 3):
         at = StreamPosition(1, step, 2)
-        opened.append(
-            theta - reconstruct(SeededShares(seed).v(len(theta), WIDTH, at) for seed in seeds.values())
-        )
+        opened.append(theta - reconstruct(SeededShares(seed).v(len(theta), WIDTH, at) for seed in seeds.values()))
     assert not np.any(opened[0] == opened[1])
     assert min(map(p_value, opened)) > 1e-6
 

@@ -66,9 +66,7 @@ def test_a_repeat_with_other_bytes_is_refused_and_changes_nothing(complete):
 
 def test_the_first_share_is_not_added_into_the_message_it_came_in():
     step, words = StepShares(PARTIES), shares()
-    received = {
-        name: np.frombuffer(one.tobytes(), one.dtype).reshape(one.shape) for name, one in words.items()
-    }
+    received = {name: np.frombuffer(one.tobytes(), one.dtype).reshape(one.shape) for name, one in words.items()}
     for name, one in received.items():
         add(step, name, one)
     assert all(np.array_equal(received[name], words[name]) for name in PARTIES)

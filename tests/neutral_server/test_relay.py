@@ -41,9 +41,7 @@ def envelope(sender, receiver, mailbox=RUN, sealed=b"cannot read this"):
 
 def introduction(sender, receiver, mailbox=RUN):
     return relay_pb2.RelayFrame(
-        introduction=relay_pb2.Introduction(
-            sender=sender, receiver=receiver, mailbox=mailbox, reply_mailbox=mailbox
-        )
+        introduction=relay_pb2.Introduction(sender=sender, receiver=receiver, mailbox=mailbox, reply_mailbox=mailbox)
     )
 
 
@@ -99,9 +97,7 @@ def test_early_frames_are_bounded_and_their_room_comes_back(desk):
     assert frames(mine) == []
 
 
-@pytest.mark.parametrize(
-    "frame", [envelope("a", "c"), introduction("a", "c")], ids=["envelope", "introduction"]
-)
+@pytest.mark.parametrize("frame", [envelope("a", "c"), introduction("a", "c")], ids=["envelope", "introduction"])
 def test_a_frame_in_anothers_name_is_refused(desk, frame):
     receiver = opened(desk, "c")
     with pytest.raises(EnvelopeError, match="'b' sent a frame in the name of 'a'"):

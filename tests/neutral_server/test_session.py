@@ -77,9 +77,7 @@ class Federation:
             assert [frame.WhichOneof("kind") for frame in frames(outbox)] == ["joined"]
         key = SecretKey(bytes(range(32)))
         streams = {
-            one: {
-                other: Keystream(derive_key(key, *sorted((one, other)))) for other in PARTIES if other != one
-            }
+            one: {other: Keystream(derive_key(key, *sorted((one, other)))) for other in PARTIES if other != one}
             for one in PARTIES
         }
         self.masks = {party: ZeroMask(party, streams[party]) for party in PARTIES}
@@ -146,11 +144,7 @@ def z1(step, rows=BATCH):
 
 
 def dh(step):
-    return (
-        np.random.default_rng([9, step])
-        .normal(size=(batch_sizes(ROWS, BATCH)[step], WIDTH))
-        .astype(np.float32)
-    )
+    return np.random.default_rng([9, step]).normal(size=(batch_sizes(ROWS, BATCH)[step], WIDTH)).astype(np.float32)
 
 
 def frame_of(party, step, purpose=TRAIN, share=None, head_gradient=None, **header):
@@ -460,9 +454,7 @@ def test_parties_may_be_ahead_up_to_the_window(evaluating):
         assert answer.header.step == step
         assert np.abs(activation_of(answer) - z1(step)).max() < 1e-4
         assert [frame.header.step for frame in evaluating.sent("a")] == [step]
-    evaluating.deliver(
-        "a", evaluating.share("a", 2 * IN_FLIGHT + 1, EVALUATE, rows=BATCH)
-    )  # the window moved on
+    evaluating.deliver("a", evaluating.share("a", 2 * IN_FLIGHT + 1, EVALUATE, rows=BATCH))  # the window moved on
 
 
 def test_a_party_ahead_of_the_window_fails_the_run(evaluating):

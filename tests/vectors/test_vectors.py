@@ -43,9 +43,7 @@ def expanded(key, position, bits, count):
     """Words of a keystream: AES-128 of epoch(4) step(4) purpose(1) part(1) counter(6)."""
     size = bits // 8
     blocks = -(-count * size // 16)
-    counters = b"".join(
-        struct.pack(">IIBB", *position) + number.to_bytes(6, "big") for number in range(blocks)
-    )
+    counters = b"".join(struct.pack(">IIBB", *position) + number.to_bytes(6, "big") for number in range(blocks))
     encryptor = Cipher(algorithms.AES128(key[:16]), modes.ECB()).encryptor()  # noqa: S305 - one block at a time
     stream = encryptor.update(counters)
     return [int.from_bytes(stream[start : start + size], "little") for start in range(0, count * size, size)]
@@ -98,13 +96,9 @@ def test_zero_mask(case):
         pad = ZeroMask(name, peers).pad(shape, bits, StreamPosition(*position))
         assert pad.ravel().tolist() == integers(wanted)
         signs = {pair: (pair[0] == name) - (pair[1] == name) for pair in streams}
-        by_hand = [
-            sum(signs[pair] * streams[pair][place] for pair in streams) % 2**bits for place in range(pad.size)
-        ]
+        by_hand = [sum(signs[pair] * streams[pair][place] for pair in streams) % 2**bits for place in range(pad.size)]
         assert by_hand == integers(wanted)
-    assert not any(
-        sum(column) % 2**bits for column in zip(*map(integers, case["pads"].values()), strict=True)
-    )
+    assert not any(sum(column) % 2**bits for column in zip(*map(integers, case["pads"].values()), strict=True))
 
 
 @cases("triple_shares")

@@ -111,9 +111,7 @@ def summary() -> dict[str, Any]:
 
 def _write_run(directory: Path, events: list[dict[str, Any]], metrics: dict[str, Any] | None) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "events.jsonl").write_text(
-        "".join(json.dumps(event) + "\n" for event in events), encoding="utf-8"
-    )
+    (directory / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
     if metrics is not None:
         (directory / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     return directory

@@ -21,8 +21,7 @@ from coordinator.report.events import (
 from kernel.errors import BadInputError
 
 LINES = [
-    json.dumps({"time": f"2026-01-01T00:00:0{i}+00:00", "event": "barrier", "run": "é", "barrier": i})
-    for i in range(3)
+    json.dumps({"time": f"2026-01-01T00:00:0{i}+00:00", "event": "barrier", "run": "é", "barrier": i}) for i in range(3)
 ]
 
 
@@ -44,9 +43,7 @@ def test_wherever_the_kill_cuts_the_log_all_whole_lines_are_read(
 
 def test_an_event_appended_behind_a_tear_is_kept(tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
-    nested = json.dumps(
-        {"time": "2026-01-01T00:00:09+00:00", "event": "epoch", "run": "r", "bytes": {"a>b": 3}}
-    )
+    nested = json.dumps({"time": "2026-01-01T00:00:09+00:00", "event": "epoch", "run": "r", "bytes": {"a>b": 3}})
     log.write_text(LINES[0] + "\n" + LINES[1][:30] + nested + "\n" + LINES[2][:12] + "\n" + LINES[2] + "\n")
     assert [event["event"] for event in read_events(log)] == ["barrier", "epoch", "barrier"]
 

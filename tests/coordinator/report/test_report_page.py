@@ -73,9 +73,7 @@ def test_what_was_released_is_counted(page: Reading) -> None:
 def test_the_page_needs_nothing_else(page: Reading) -> None:
     kinds = {tag for tag, _ in page.tags}
     assert kinds.isdisjoint({"script", "link", "iframe", "object"})
-    addresses = [
-        value for _, attrs in page.tags for key, value in attrs.items() if key in ("src", "srcset", "href")
-    ]
+    addresses = [value for _, attrs in page.tags for key, value in attrs.items() if key in ("src", "srcset", "href")]
     assert len(addresses) == 8
     assert all(value is not None and value.startswith("data:image/png;base64,") for value in addresses)
     style = "".join(page.text["header"])
@@ -102,9 +100,7 @@ def test_half_a_run_still_has_a_report(
     kept: str, write_run: Any, sample_events: list[dict[str, Any]], sample_metrics: dict[str, Any]
 ) -> None:
     events = {"events": sample_events, "metrics": [], "one event": sample_events[:1]}[kept]
-    text = write_report(write_run(events, sample_metrics if kept == "metrics" else None)).read_text(
-        encoding="utf-8"
-    )
+    text = write_report(write_run(events, sample_metrics if kept == "metrics" else None)).read_text(encoding="utf-8")
     reading = Reading(text)
     assert reading.open == []
     assert ("No score was logged." in reading.words("result")) == (kept == "one event")

@@ -84,8 +84,6 @@ def test_names_are_never_read_as_mathematics(write_run: Any) -> None:
 
 
 def test_importing_the_module_does_not_import_matplotlib() -> None:
-    script = (
-        "import sys, coordinator.report.page, coordinator.report.plots; print('matplotlib' in sys.modules)"
-    )
+    script = "import sys, coordinator.report.page, coordinator.report.plots; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -16,17 +16,13 @@ def test_the_summary_is_taken_as_the_coordinator_wrote_it(sample_run: Path) -> N
     assert list(record.scores) == ["auc", "accuracy", "log_loss"]
     assert (record.ratio("keras_fit"), record.ratio("tf_function")) == (1.23, 3.57)
     assert record.rounds == 138 * 12
-    assert record.parties == tuple(
-        PartyRecord(name, 284_807, 227_845, 56_962, 14) for name in ("party-a", "party-b")
-    )
+    assert record.parties == tuple(PartyRecord(name, 284_807, 227_845, 56_962, 14) for name in ("party-a", "party-b"))
     assert record.caption() == (
         "n = 227,845 training rows and 56,962 test rows · seed 7 · protocol masked_sum · run fraud-20260302-1"
     )
 
 
-def test_without_a_summary_the_events_tell_the_same(
-    write_run: Any, sample_events: list[dict[str, Any]]
-) -> None:
+def test_without_a_summary_the_events_tell_the_same(write_run: Any, sample_events: list[dict[str, Any]]) -> None:
     record = read_run(write_run(sample_events))
     assert record.run == "fraud-20260302-1"
     assert record.payload_bytes["party-a>neutral-server"] == 7_300_000 * 12

@@ -29,9 +29,7 @@ json.dump(found, sys.stdout)
 """
 
 
-def test_scalars_are_read_back_without_tensorflow(
-    sample_run: Path, sample_events: list[dict[str, Any]]
-) -> None:
+def test_scalars_are_read_back_without_tensorflow(sample_run: Path, sample_events: list[dict[str, Any]]) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, str(sample_run)],
         capture_output=True,

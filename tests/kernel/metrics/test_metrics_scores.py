@@ -158,12 +158,8 @@ def test_regression_scores_are_scikit_learn_s() -> None:
 def test_bootstrap_intervals_come_from_the_seed() -> None:
     generator = np.random.default_rng(9)
     targets, predictions = generator.normal(size=60), generator.normal(size=60)
-    assert mean_squared_error(targets, predictions, seed=3) == mean_squared_error(
-        targets, predictions, seed=3
-    )
-    assert mean_squared_error(targets, predictions, seed=3) != mean_squared_error(
-        targets, predictions, seed=4
-    )
+    assert mean_squared_error(targets, predictions, seed=3) == mean_squared_error(targets, predictions, seed=3)
+    assert mean_squared_error(targets, predictions, seed=3) != mean_squared_error(targets, predictions, seed=4)
 
 
 def test_log_loss_is_scikit_learn_s() -> None:

@@ -37,9 +37,7 @@ def test_a_tensor_comes_back_bit_for_bit(array):
 @settings(deadline=None, max_examples=100)
 @given(st.data(), st.sampled_from([32, 64]), st.integers(1, 40))
 def test_ring_words_come_back_bit_for_bit(data, bits, fractional):
-    words = data.draw(
-        hnp.arrays(f"uint{bits}", hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=6))
-    )
+    words = data.draw(hnp.arrays(f"uint{bits}", hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=6)))
     message = over_the_wire(encode_ring(words, fractional))
     found = decode_ring(message, ring_bits=bits, fractional_bits=fractional, shape=words.shape, what="w")
     assert found.dtype == words.dtype
@@ -56,9 +54,7 @@ def test_bytes_are_little_endian_and_row_major_whatever_the_array_was():
     assert encode_ring(words.T, 8).data == words.T.copy().tobytes()
 
 
-@pytest.mark.parametrize(
-    "dtype", ["float16", "int32", "uint64", "uint32", "bool", "complex64", "object", "U3"]
-)
+@pytest.mark.parametrize("dtype", ["float16", "int32", "uint64", "uint32", "bool", "complex64", "object", "U3"])
 def test_other_arrays_do_not_travel(dtype):
     with pytest.raises(WireError, match="cannot travel; use float32"):
         encode_tensor(np.zeros(2, dtype))
@@ -97,9 +93,7 @@ def test_another_shape_is_refused(shape, sentence):
     with pytest.raises(WireError, match=f"h_L of 'a' .*{sentence}"):
         decode_tensor(tensor(shape=shape), dtype="float32", shape=(2, 3), what="h_L of 'a'")
     with pytest.raises(WireError, match=f"share of 'a' .*{sentence}"):
-        decode_ring(
-            ring_tensor(shape=shape), ring_bits=64, fractional_bits=16, shape=(2, 3), what="share of 'a'"
-        )
+        decode_ring(ring_tensor(shape=shape), ring_bits=64, fractional_bits=16, shape=(2, 3), what="share of 'a'")
 
 
 def test_dimensions_whose_product_wraps_do_not_stand_for_nothing():
@@ -109,9 +103,7 @@ def test_dimensions_whose_product_wraps_do_not_stand_for_nothing():
     with pytest.raises(WireError, match=f"carries 0 bytes, its shape needs {1 << 66}"):
         decode_tensor(tensor(shape=shape, data=b""), dtype="float32", shape=shape, what="t")
     with pytest.raises(WireError, match=f"carries 0 bytes, its shape needs {1 << 67}"):
-        decode_ring(
-            ring_tensor(shape=shape, data=b""), ring_bits=64, fractional_bits=16, shape=shape, what="w"
-        )
+        decode_ring(ring_tensor(shape=shape, data=b""), ring_bits=64, fractional_bits=16, shape=shape, what="w")
 
 
 @pytest.mark.parametrize("size", [0, 23, 25, 48])

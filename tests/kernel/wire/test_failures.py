@@ -91,9 +91,7 @@ def test_a_broken_call_names_the_peer_and_what_to_do(code, sentence):
 
 def test_the_typed_failure_goes_before_the_status():
     failure = failure_of(PolicyError("budget spent")).SerializeToString()
-    error = error_of_rpc(
-        Ended(grpc.StatusCode.UNAVAILABLE, "", (("x", "y"), (METADATA_KEY, failure))), "bank"
-    )
+    error = error_of_rpc(Ended(grpc.StatusCode.UNAVAILABLE, "", (("x", "y"), (METADATA_KEY, failure))), "bank")
     assert (type(error), str(error)) == (PolicyError, "budget spent")
 
 

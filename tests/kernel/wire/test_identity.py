@@ -44,9 +44,7 @@ def signed(uris, *, key=None, by=None):
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "self-made")])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = (
-        builder.serial_number(1)
-        .not_valid_before(NOW - timedelta(days=1))
-        .not_valid_after(NOW + timedelta(days=1))
+        builder.serial_number(1).not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=1))
     )
     if uris is not None:
         names = [x509.DNSName("localhost"), *map(x509.UniformResourceIdentifier, uris)]
@@ -100,9 +98,7 @@ def test_an_expired_authority_is_named():
     short = CertificateAuthority.create(days=1)
     issued = short.issue(Peer("party", "clinic"))
     with pytest.raises(CertificateError, match="the authority's certificate expired"):
-        Identity.from_pem(
-            issued.certificate_pem, issued.key_pem, short.certificate_pem, now=NOW + timedelta(days=2)
-        )
+        Identity.from_pem(issued.certificate_pem, issued.key_pem, short.certificate_pem, now=NOW + timedelta(days=2))
 
 
 def test_the_key_of_another_certificate_is_refused(issued, authority):
@@ -150,9 +146,7 @@ def test_a_certificate_must_bind_one_role_and_name(uris, sentence):
 
 
 def test_other_names_in_the_certificate_do_not_matter():
-    assert peer_from_uris(["localhost", "127.0.0.1", "::1", "https://x/y", "tertium://party/a"]) == Peer(
-        "party", "a"
-    )
+    assert peer_from_uris(["localhost", "127.0.0.1", "::1", "https://x/y", "tertium://party/a"]) == Peer("party", "a")
 
 
 def test_a_certificate_with_a_foreign_key_type_is_refused():

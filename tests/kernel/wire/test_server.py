@@ -102,9 +102,7 @@ def test_the_server_knows_who_calls(control):
 
 
 def test_a_port_in_use_is_refused_with_a_sentence(listener, make_identity):
-    with pytest.raises(
-        BadInputError, match=f"cannot listen on 127.0.0.1:{listener.port}: the port is in use"
-    ):
+    with pytest.raises(BadInputError, match=f"cannot listen on 127.0.0.1:{listener.port}: the port is in use"):
         Listener(f"127.0.0.1:{listener.port}", make_identity(NAME, "neutral-server"), ())
 
 
@@ -122,9 +120,7 @@ def test_an_unforeseen_exception_stays_at_home(control, behave):
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     incident = re.fullmatch(rf"fault ([0-9a-f]{{8}}) at {NAME}; its log says more", caught.value.details())
     assert incident
-    seen_outside = (
-        f"{caught.value.details()}{caught.value.debug_error_string()}{caught.value.trailing_metadata()}"
-    )
+    seen_outside = f"{caught.value.details()}{caught.value.debug_error_string()}{caught.value.trailing_metadata()}"
     assert SECRET not in seen_outside
     assert "ValueError" not in seen_outside
     entry = next(line for line in logged if line["event"] == "fault")
@@ -166,9 +162,7 @@ OPEN = relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox="r"))
 
 
 @pytest.mark.parametrize(("mailbox", "kind"), [("typed", PeerError), ("untyped", PeerError)])
-def test_an_error_in_the_middle_of_a_stream_is_told_after_what_came_before(
-    mailbox, kind, connect, make_identity
-):
+def test_an_error_in_the_middle_of_a_stream_is_told_after_what_came_before(mailbox, kind, connect, make_identity):
     stub = relay_pb2_grpc.RelayStub(connect(make_identity("bank")))
     answers = stub.Exchange(iter([OPEN, frame(mailbox), OPEN]), timeout=SECONDS)
     assert next(answers) == OPEN
@@ -197,9 +191,7 @@ def test_a_client_without_a_certificate_cannot_connect(listener, authority):
 
 def test_a_client_of_another_authority_cannot_connect(listener, authority, other_authority, make_identity):
     foreign = make_identity("bank", by=other_authority)
-    credentials = grpc.ssl_channel_credentials(
-        authority.certificate_pem, foreign.key_pem, foreign.certificate_pem
-    )
+    credentials = grpc.ssl_channel_credentials(authority.certificate_pem, foreign.key_pem, foreign.certificate_pem)
     options = (("grpc.ssl_target_name_override", NAME),)
     with grpc.secure_channel(f"127.0.0.1:{listener.port}", credentials, options=options) as channel:
         refused(channel)

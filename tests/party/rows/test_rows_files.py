@@ -51,9 +51,7 @@ def test_bytes_that_are_not_utf8_are_refused_without_showing_them(tmp_path: Path
 def test_npz_as_matrix_with_names_labels_and_further_arrays(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     matrix = np.arange(6, dtype=np.float32).reshape(3, 2)
-    np.savez(
-        path, X=matrix, y=np.array([0, 1, 1]), columns=np.array(["V1", "V2"]), who=np.array(["p", "q", "r"])
-    )
+    np.savez(path, X=matrix, y=np.array([0, 1, 1]), columns=np.array(["V1", "V2"]), who=np.array(["p", "q", "r"]))
     assert column_names(path) == ("V1", "V2", "y", "who")
     columns = read_columns(path, ["who", "V2", "y"])
     assert list(columns) == ["who", "V2", "y"]
@@ -100,9 +98,7 @@ def test_parquet_reads_the_asked_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": [1, 2], "b": ["x", None]}), path)
     assert column_names(path) == ("a", "b")
-    assert {name: cells.to_pylist() for name, cells in read_columns(path, ["b"]).items()} == {
-        "b": ["x", None]
-    }
+    assert {name: cells.to_pylist() for name, cells in read_columns(path, ["b"]).items()} == {"b": ["x", None]}
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])

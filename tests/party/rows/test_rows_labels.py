@@ -71,9 +71,7 @@ def test_sigmoid_is_stable_and_symmetric() -> None:
 
 
 def test_probabilities_keep_the_order_where_float32_would_tie() -> None:
-    probabilities = LabelEncoder.fit(TABLE, "ill", "binary", 1, ALL).decode(
-        np.array([[20.0], [21.0]], np.float32)
-    )
+    probabilities = LabelEncoder.fit(TABLE, "ill", "binary", 1, ALL).decode(np.array([[20.0], [21.0]], np.float32))
     assert probabilities[0] < probabilities[1]
 
 
@@ -96,9 +94,7 @@ def test_softmax_is_stable_and_sums_to_one() -> None:
         ("cots", "regression", 1, 'did you mean "cost"'),
     ],
 )
-def test_a_label_that_does_not_fit_the_loss(
-    column: str, loss: LossName, outputs: int, complaint: str
-) -> None:
+def test_a_label_that_does_not_fit_the_loss(column: str, loss: LossName, outputs: int, complaint: str) -> None:
     with pytest.raises(RowsError, match=complaint):
         LabelEncoder.fit(TABLE, column, loss, outputs, ALL)
 
@@ -133,9 +129,7 @@ def test_state_survives_a_file_without_pickle(column: str, loss: LossName, outpu
 
 def test_another_declaration_or_shape_is_refused() -> None:
     encoder = LabelEncoder.fit(TABLE, "digit", "multiclass", 3, ALL)
-    wider = Table(
-        "new", None, 4, {"digit": VALUES["digit"]}, {"digit": Column(type="integer", low=0, high=9)}
-    )
+    wider = Table("new", None, 4, {"digit": VALUES["digit"]}, {"digit": Column(type="integer", low=0, high=9)})
     with pytest.raises(RowsError, match="fitted to integer with 3 classes"):
         encoder.encode(wider)
     with pytest.raises(TertiumError, match=r"gave \[4, 2\]; wanted \[rows, 3\]"):

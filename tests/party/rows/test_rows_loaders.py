@@ -76,9 +76,7 @@ def test_an_error_names_table_file_row_and_column(tmp_path: Path) -> None:
     settings = TableSettings(source=str(path), columns=COLUMNS)
     with pytest.raises(RowsError) as caught:
         load_table("ward", settings, data_directory=None)
-    assert str(caught.value).startswith(
-        f'Table ward ({path}): row 2, column "age": found a value above the range'
-    )
+    assert str(caught.value).startswith(f'Table ward ({path}): row 2, column "age": found a value above the range')
     assert "31337" not in str(caught.value)
 
 
