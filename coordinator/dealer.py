@@ -11,6 +11,7 @@ from typing import Any
 from kernel.batch_order import RowIndices, batches
 from kernel.errors import StepError
 from kernel.randomness import SecretKey, SecureRandomness, StreamPosition
+from kernel.ring import load_ring_kernels
 from kernel.triples import TripleDealer
 from kernel.wire.codec import encode_ring
 from kernel.wire.server import require
@@ -59,6 +60,7 @@ class Dealer:
         row_order: RowOrder,
     ) -> None:
         """Draw seeds for a generation; what was dealt before is forgotten."""
+        load_ring_kernels(64)
         randomness = SecureRandomness()
         seeds = {party: randomness.key() for party in parties}
         triples = TripleDealer(seeds, rows, columns, width)

@@ -30,10 +30,7 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
         "plan_hash": plan_hash(plan.message()).hex(),
         "protocol": plan.first_layer.protocol,
         "versions": versions(),
-        "parties": [
-            {key: event[key] for key in ("party", "rows", "train_rows", "test_rows", "columns")}
-            for event in {event["party"]: event for event in _of(record, "prepared")}.values()
-        ],
+        "parties": [party.name for party in plan.parties],
         "network": {
             "widths": list(plan.network.widths),
             "activations": list(plan.network.activations),

@@ -67,6 +67,10 @@ class Runner:
             record = self._store.get(run)
             if record.state is RunState.DONE:
                 raise BadInputError(f"run {run!r} is done; nothing is left to resume")
+            if record.state is RunState.FAILED:
+                raise BadInputError(
+                    f"run {run!r} failed for a reason that resuming cannot mend (see its events); submit it again"
+                )
             record.move(RunState.JOINED)
             return self._start(record, lambda rounds: rounds.train())
 

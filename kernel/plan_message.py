@@ -2,9 +2,10 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import TypeVar
 
-from kernel.errors import WireError
+from kernel.errors import FixedPointError, WireError
 from kernel.fixed_point import FixedPoint
 from kernel.network import (
     ACTIVATIONS,
@@ -67,9 +68,53 @@ def network_spec(message: plan_pb2.NetworkPlan) -> NetworkSpec:
     )
 
 
+def check_plan_message(plan: plan_pb2.RunPlan) -> None:
+    """What a party holds a plan to whoever sent it; the coordinator's own validation says more to its author.
+
+    Raises:
+      WireError: fewer than two parties (nothing would be masked), a repeated name, an unknown protocol or ring, or a
+        count out of range.
+    """
+    names = [party.name for party in plan.parties]
+    if len(names) < 2 or len(set(names)) != len(names):
+        raise WireError(f"a plan needs two parties or more, each once; this one names {', '.join(names) or 'none'}")
+    if plan.protocol not in (
+        plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM,
+        plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER,
+    ):
+        raise WireError("the plan names no first-layer protocol; run one version everywhere")
+    beaver = plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
+    ring_of(plan.ring)
+    if beaver and plan.ring.ring_bits != 64:
+        raise WireError(f"beaver needs a ring of 64 bits, the plan says {plan.ring.ring_bits}")
+    if beaver != bool(plan.dealer) or plan.dealer in (*names, "neutral-server"):
+        raise WireError("the dealer of beaver is the coordinator, and masked_sum has none; this plan says otherwise")
+    if not (plan.epochs >= 1 and plan.batch_rows >= 1 and 0 < plan.test_fraction < 1):
+        raise WireError(
+            f"{plan.epochs} epochs, batches of {plan.batch_rows} rows, test_fraction {plan.test_fraction}: "
+            "each must be positive, the fraction below 1"
+        )
+    label_holder(plan)
+    network_spec(plan.network)
+
+
+def ring_of(ring: plan_pb2.RingPlan) -> FixedPoint:
+    """The ring of a plan message.
+
+    Raises:
+      WireError: not one of ours.
+    """
+    if ring.ring_bits not in (32, 64):
+        raise WireError(f"the plan says a ring of {ring.ring_bits} bits; rings have 32 or 64")
+    try:
+        return FixedPoint(32 if ring.ring_bits == 32 else 64, ring.fractional_bits)
+    except FixedPointError as error:
+        raise WireError(f"the plan's ring cannot be used: {error}") from error
+
+
 def share_ring(plan: plan_pb2.RunPlan) -> FixedPoint:
     """The ring in which parties send shares of z1 (headroom for all of them); f of the factors, not of a product."""
-    return FixedPoint(32 if plan.ring.ring_bits == 32 else 64, plan.ring.fractional_bits, addends=len(plan.parties))
+    return replace(ring_of(plan.ring), addends=len(plan.parties))
 
 
 def scale_bits(plan: plan_pb2.RunPlan) -> int:

@@ -41,6 +41,13 @@ def ring_matmul(left: RingArray, right: RingArray) -> RingArray:
     return out
 
 
+def load_ring_kernels(bits: RingBits) -> None:
+    """Compile (or load from numba's cache) ahead of the first step: seconds the first time on a machine."""
+    word = np.ones((1, 1), ring_dtype(bits))
+    for parallel in (False, True):
+        _kernel(parallel)(word, word, np.zeros((1, 1), ring_dtype(bits)))
+
+
 @cache
 def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]:
     import numba  # late: half a second, and only the beaver protocol multiplies in the ring

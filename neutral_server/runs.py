@@ -8,9 +8,8 @@ import structlog
 
 from kernel.durable import BarrierStore, write_durably
 from kernel.errors import BadInputError, PeerError, StepError
-from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec
-from kernel.plan_message import network_spec, safe_run_name
+from kernel.plan_message import network_spec, ring_of, safe_run_name
 from kernel.run_state import RunState
 from neutral_server.session import Stack, StackSession
 from protos.v1 import common_pb2, stack_control_pb2
@@ -62,7 +61,7 @@ class RunTable:
             if self._session is not None:
                 self._session.fail(StepError(f"generation {request.generation} of run {run!r} replaced this one"))
             spec = network_spec(request.network)
-            ring = FixedPoint(32 if request.ring.ring_bits == 32 else 64, request.ring.fractional_bits)
+            ring = ring_of(request.ring)
             if request.label_holder not in request.parties or len(set(request.parties)) < 2:
                 raise BadInputError(
                     f"a run needs two parties or more and a label holder among them; found {list(request.parties)}"

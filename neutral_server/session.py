@@ -143,7 +143,9 @@ class StackSession:
     def left(self, party: str) -> None:
         """A party's stream ended."""
         with self._lock:
-            self._outboxes.pop(party, None)
+            outbox = self._outboxes.pop(party, None)
+            if outbox is not None:
+                outbox.close()
             if self.state is RunState.TRAINING:
                 due = self._pass.due if self._pass else 0
                 self.fail(

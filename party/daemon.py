@@ -110,6 +110,7 @@ class PartyDaemon:
             _log.info("attending", coordinator_version=order.welcome.version)
         elif kind == "abort":
             self._interrupt(PeerError(order.abort.sentence or "the coordinator stopped the run"))
+            self._orders.put((stream, order))  # after the order in progress: let go of the session
         else:
             self._orders.put((stream, order))
 
@@ -121,6 +122,10 @@ class PartyDaemon:
     def _work(self) -> None:
         while True:
             stream, order = self._orders.get()
+            if order.WhichOneof("kind") == "abort":
+                if self._session is not None:
+                    self._session.close()
+                continue
             report = coordination_pb2.PartyReport(order=order.order, run=order.run, generation=order.generation)
             try:
                 self._carry_out(stream, order, report)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.batch_order import Split, split_rows
+from kernel.errors import WireError
 from kernel.randomness import SecureRandomness
 from party.peer_links import PeerLinks
 from party.rows.alignment import Summary, align, check_alignment, order_hash, reorder
@@ -42,14 +43,16 @@ def load_aligned(
     return RunRows(reorder(table, align(table, settings.align)), columns)
 
 
-def compare_order(rows: RunRows, links: PeerLinks, parties: Sequence[str], header: common_pb2.StepHeader) -> None:
-    """Hold this party's row order to everyone's before step one.
+def compare_order(
+    rows: RunRows, links: PeerLinks, parties: Sequence[str], plan_hash: bytes, header: common_pb2.StepHeader
+) -> None:
+    """Hold this party's plan and row order to everyone's before step one.
 
     The first party of the plan draws the key, so that neither the neutral server nor the coordinator can try ids
     against the hash.
 
     Raises:
-      RowsError: counts or orders differ; says the counts.
+      RowsError: counts or orders differ; says the counts. WireError: a peer was given another plan.
     """
     peers = sorted(links.links)
     if parties[0] == header.sender:
@@ -59,12 +62,18 @@ def compare_order(rows: RunRows, links: PeerLinks, parties: Sequence[str], heade
     else:
         key = relay_pb2.AlignmentKey.FromString(links.receive(parties[0], "alignment_key", header)).key
     mine = summary(rows.table, key)
-    message = relay_pb2.AlignmentSummary(rows=mine.rows, order_hash=mine.order_hash).SerializeToString()
+    message = relay_pb2.AlignmentSummary(
+        rows=mine.rows, order_hash=mine.order_hash, plan_hash=plan_hash
+    ).SerializeToString()
     for peer in peers:
         links.send(peer, "order_hash", message, header)
     theirs = {}
     for peer in peers:
         answer = relay_pb2.AlignmentSummary.FromString(links.receive(peer, "order_hash", header))
+        if answer.plan_hash != plan_hash:
+            raise WireError(
+                f"{peer!r} was given another plan than {header.sender!r}; the coordinator or the versions differ"
+            )
         theirs[peer] = Summary(rows=answer.rows, order_hash=answer.order_hash)
     check_alignment(mine, theirs)
 

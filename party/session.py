@@ -14,7 +14,15 @@ from kernel.durable import BarrierStore, write_durably
 from kernel.errors import StepError, TertiumError, WireError
 from kernel.initialisation import glorot_rows
 from kernel.masks import ZeroMask
-from kernel.plan_message import label_holder, network_spec, plan_hash, safe_run_name, scale_bits, share_ring
+from kernel.plan_message import (
+    check_plan_message,
+    label_holder,
+    network_spec,
+    plan_hash,
+    safe_run_name,
+    scale_bits,
+    share_ring,
+)
 from kernel.randomness import Keystream, SecretKey, SecureRandomness, derive_key
 from kernel.run_state import RunState, advance
 from kernel.wire.identity import Identity
@@ -84,6 +92,7 @@ class PartySession:
         self._plan = order.plan
         self._predict_table = order.predict_table
         self._request = order.request
+        check_plan_message(self._plan)
         tables = {name: list(declared_columns(table)) for name, table in self._settings.tables.items()}
         check_plan(self._settings.policy, self._plan, self._settings.name, tables)
         self._part = part_of(self._plan, self._settings.name)
@@ -279,7 +288,7 @@ class PartySession:
             purpose=common_pb2.PURPOSE_SET_UP,
             sender=self._settings.name,
         )
-        compare_order(rows, self._require_links(), self._names, header)
+        compare_order(rows, self._require_links(), self._names, plan_hash(self._plan), header)
         return rows
 
     def _prepare_prediction(self) -> coordination_pb2.Prepared:

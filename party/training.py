@@ -63,11 +63,12 @@ class Trainer:
         self._network, self._block, self._first_layer = network, block, first_layer
         self._scale_bits, self._label_side = scale_bits, label_side
         self._stream, self._wait = stream, wait_seconds
+        self._passes: set[tuple[int, int]] = set()
 
     def train(self, order: RowIndices, batch_rows: int, epoch: int, progress: OnProgress) -> float:
         """One epoch in ``order``; returns the mean loss over rows (0 at feature holders)."""
         steps = len(batch_sizes(len(order), batch_rows))
-        self._first_layer.open_pass(epoch, common_pb2.PURPOSE_TRAIN, batch_sizes(len(order), batch_rows))
+        self._open_pass(epoch, common_pb2.PURPOSE_TRAIN, batch_sizes(len(order), batch_rows))
         loss_sum, rows_done, last_report = 0.0, 0, time.monotonic()
         for step, rows in enumerate(batches(order, batch_rows)):
             header = self._header(epoch, step, common_pb2.PURPOSE_TRAIN)
@@ -95,7 +96,7 @@ class Trainer:
     ) -> NDArray[np.float32] | None:
         """A pass without updates; the label holder gets the head's outputs, float32[rows, outputs]."""
         sizes = batch_sizes(len(order), batch_rows)
-        self._first_layer.open_pass(epoch, purpose, sizes)
+        self._open_pass(epoch, purpose, sizes)
         outputs = []
         for step, rows in enumerate(batches(order, batch_rows)):
             header = self._header(epoch, step, purpose)
@@ -110,6 +111,15 @@ class Trainer:
         for step in range(max(0, len(sizes) - IN_FLIGHT), len(sizes)):
             self._frame(self._header(epoch, step, purpose), "step_done")
         return None
+
+    def _open_pass(self, epoch: int, purpose: common_pb2.Purpose, sizes: list[int]) -> None:
+        """A pass happens once per generation: its masks and triples must not hide two different products."""
+        if (purpose, epoch) in self._passes:
+            raise StepError(
+                f"epoch {epoch} was ordered twice in one generation; masks are used once: resume in a new generation"
+            )
+        self._passes.add((purpose, epoch))
+        self._first_layer.open_pass(epoch, purpose, sizes)
 
     def _send_share(self, rows: RowIndices, batch: NDArray[np.float32], header: common_pb2.StepHeader) -> None:
         words = self._first_layer.share(rows, batch, StreamPosition(header.epoch, header.step, header.purpose))

@@ -5,11 +5,16 @@ Exit codes: 0 done, 2 bad input, 3 a peer, 4 a fault, 5 policy or budget.
 
 import sys
 from importlib.metadata import entry_points
+from typing import Any
 
-import click
 import typer
 
 from kernel.errors import TertiumError
+
+# what typer raises for a wrong command line; newer ones bring click inside themselves and make only BadParameter public
+_WrongCommandLine: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 
 def build() -> typer.Typer:
@@ -46,13 +51,21 @@ def main() -> None:
     except TertiumError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
+    except _WrongCommandLine as error:
+        _explain(error)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("error: interrupted", err=True)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Any) -> None:
+    """One line, except for a group without a command: that has printed its help and has nothing to add."""
+    sentence = error.format_message()
+    if sentence:
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "tertium"
+        typer.echo(f"error: {sentence.rstrip('.')}; see `{command} --help`", err=True)
 
 
 if __name__ == "__main__":

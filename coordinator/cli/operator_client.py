@@ -12,6 +12,7 @@ from kernel.durable import write_durably
 from kernel.errors import PeerError, WireError
 from kernel.process import TlsSettings, load_identity
 from kernel.wire.channel import dial
+from kernel.wire.diagnosis import reach
 from kernel.wire.failures import error_of_rpc
 from protos.v1 import operation_pb2, operation_pb2_grpc
 
@@ -33,17 +34,19 @@ class OperatorClient:
             authority=certificates / "authority.pem",
         )
         self._peer = f"the coordinator at {address}"
-        self._channel = dial(address, load_identity(tls, "operator"), coordinator_name)
+        identity = load_identity(tls, "operator")
+        self._diagnose = lambda: reach(address, identity, coordinator_name, "coordinator")
+        self._channel = dial(address, identity, coordinator_name)
         self._stub = operation_pb2_grpc.OperationStub(self._channel)
 
     def wait_ready(self, timeout_seconds: float) -> None:
-        """Raises PeerError when nobody answers in time."""
+        """Raises PeerError when nobody answers in time; says what stands in the way."""
         try:
             grpc.channel_ready_future(self._channel).result(timeout=timeout_seconds)
         except grpc.FutureTimeoutError:
-            raise PeerError(
-                f"{self._peer} is not reachable within {timeout_seconds:g} s; is it running? (tertium doctor)"
-            ) from None
+            found = self._diagnose()
+            why = "it answers slowly; try again" if found.ok else f"{found.what}; {found.advice}"
+            raise PeerError(f"{self._peer} is not reachable within {timeout_seconds:g} s: {why}") from None
 
     def status(self) -> operation_pb2.StatusReply:
         reply: operation_pb2.StatusReply = self._call(self._stub.Status, operation_pb2.StatusRequest())

@@ -1,6 +1,6 @@
 """What happened in a run, in the words of its page: a line an event, neighbours alike folded."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -79,7 +79,7 @@ def _moment(kind: str, group: list[Event], start: datetime | None) -> Moment:
 
 def _sentence(kind: str, group: list[Event]) -> str:
     event = group[-1]
-    sentences = {
+    sentences: dict[str, Callable[[], str]] = {
         "submitted": lambda: f"Plan {str(event.get('plan_hash', DASH))[:16]} submitted.",
         "joined": lambda: f"{event.get('party', DASH)} joined.",
         "prepared": lambda: (

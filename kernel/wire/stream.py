@@ -16,6 +16,7 @@ Sent = TypeVar("Sent")
 Received = TypeVar("Received")
 
 _END = object()
+_FULL_SECONDS = 0.5
 
 
 class Outbox(Generic[Sent]):
@@ -56,16 +57,23 @@ class InboundStream(Generic[Received]):
         self._call = call
         self._inbox: queue.Queue[Any] = queue.Queue(prefetch)
         self._error: TertiumError | None = None
+        self._closed = threading.Event()
         self.rounds = 0
         threading.Thread(target=self._read, name=f"read {peer}", daemon=True).start()
 
     def _read(self) -> None:
         try:
             for message in self._call:
-                self._inbox.put(message)
+                self._deliver(message)
             self.interrupt(PeerError(f"{self.peer} ended the stream"))
         except grpc.RpcError as error:
             self.interrupt(error_of_rpc(error, self.peer))
+
+    def _deliver(self, message: Received) -> None:
+        while not self._closed.is_set():
+            with contextlib.suppress(queue.Full):
+                self._inbox.put(message, timeout=_FULL_SECONDS)
+                return
 
     def poll(self, timeout_seconds: float) -> Received | None:
         """The next message, or None after the timeout.
@@ -73,8 +81,9 @@ class InboundStream(Generic[Received]):
         Raises:
           PeerError: the stream broke (the peer's own error where it gave one).
         """
+        broken = self._error is not None
         try:
-            item = self._inbox.get(timeout=timeout_seconds)
+            item = self._inbox.get(timeout=0 if broken else timeout_seconds)
         except queue.Empty:
             item = _END
         if self._error is not None and item is _END:
@@ -105,6 +114,7 @@ class InboundStream(Generic[Received]):
             self._inbox.put_nowait(_END)
 
     def close(self) -> None:
+        self._closed.set()
         self._call.cancel()
 
 

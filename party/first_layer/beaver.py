@@ -20,7 +20,7 @@ from kernel.errors import StepError
 from kernel.fixed_point import FixedPoint
 from kernel.masks import ZeroMask
 from kernel.randomness import Keystream, StreamPosition, derive_key
-from kernel.ring import RingArray
+from kernel.ring import RingArray, load_ring_kernels
 from kernel.shares import owner_share, peer_share
 from kernel.triples import SeededShares, product_share
 from kernel.wire.codec import decode_ring, encode_ring
@@ -69,6 +69,7 @@ class Beaver:
 
     def begin(self) -> None:
         """Open E [1], in chunks that every party sends and receives in step."""
+        load_ring_kernels(64)
         seeded = self._seeded = SeededShares(self._dealer.enrol())
         rows = len(self._block.rows)
         mine = self._ring.encode(self._block.rows.astype(np.float64), "encoded value of this party's columns")

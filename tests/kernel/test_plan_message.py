@@ -3,10 +3,18 @@
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
-from kernel.errors import FixedPointError, WireError
+from kernel.errors import WireError
 from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec, OptimizerSpec
-from kernel.plan_message import label_holder, network_spec, plan_hash, safe_run_name, scale_bits, share_ring
+from kernel.plan_message import (
+    check_plan_message,
+    label_holder,
+    network_spec,
+    plan_hash,
+    safe_run_name,
+    scale_bits,
+    share_ring,
+)
 from protos.v1 import plan_pb2
 
 
@@ -35,6 +43,12 @@ def plan():
         barrier_every_epochs=1,
         dealer="coordinator",
     )
+
+
+def accepted():
+    message = plan()
+    message.dealer = ""  # masked_sum has none
+    return message
 
 
 def alterations(message, path=""):
@@ -130,8 +144,50 @@ def test_the_ring_has_room_for_every_party():
     wide.ring.ring_bits = 64
     assert share_ring(wide) == FixedPoint(64, 16, addends=3)
     wide.ring.fractional_bits = 61
-    with pytest.raises(FixedPointError):
+    with pytest.raises(WireError, match="fractional_bits is 61"):
         share_ring(wide)
+    wide.ring.ring_bits = 16
+    with pytest.raises(WireError, match="16 bits"):
+        share_ring(wide)
+
+
+def test_a_good_plan_is_accepted_in_both_protocols():
+    check_plan_message(accepted())
+    beaver = accepted()
+    beaver.protocol = plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
+    beaver.ring.ring_bits, beaver.ring.fractional_bits, beaver.dealer = 64, 20, "coordinator"
+    check_plan_message(beaver)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda plan: plan.ClearField("protocol"), "no first-layer protocol"),
+        (lambda plan: plan.parties.__delitem__(slice(1, None)), "two parties or more"),
+        (lambda plan: plan.parties.append(plan.parties[0]), "each once"),
+        (lambda plan: setattr(plan, "dealer", "coordinator"), "dealer"),
+        (lambda plan: setattr(plan.ring, "ring_bits", 33), "33 bits"),
+        (lambda plan: setattr(plan, "epochs", 0), "0 epochs"),
+        (lambda plan: setattr(plan, "batch_rows", 0), "batches of 0"),
+        (lambda plan: setattr(plan, "test_fraction", float("nan")), "test_fraction nan"),
+        (lambda plan: setattr(plan.parties[1], "label", "Class"), "2 parties"),
+        (lambda plan: setattr(plan, "protocol", plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER), "64 bits"),
+    ],
+)
+def test_a_party_refuses_a_plan_that_would_not_protect_it(change, found):
+    message = accepted()
+    change(message)
+    with pytest.raises(WireError, match=found):
+        check_plan_message(message)
+
+
+@pytest.mark.parametrize("dealer", ["", "bank", "neutral-server"])
+def test_a_party_refuses_a_dealer_that_could_solve_for_its_rows(dealer):
+    message = accepted()
+    message.protocol = plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
+    message.ring.ring_bits, message.dealer = 64, dealer
+    with pytest.raises(WireError, match="dealer"):
+        check_plan_message(message)
 
 
 def test_a_product_of_two_encoded_factors_has_twice_the_fraction():
