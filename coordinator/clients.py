@@ -9,7 +9,7 @@ from kernel.errors import TertiumError
 from kernel.wire.channel import dial
 from kernel.wire.failures import error_of_rpc
 from kernel.wire.identity import Identity
-from kernel.wire.meter import LinkMeter, MeteredChannel
+from kernel.wire.meter import LinkMeter, MeteredChannel, Recorder
 from protos.v1 import stack_control_pb2, stack_control_pb2_grpc
 
 _SHORT_SECONDS = 30.0
@@ -19,13 +19,13 @@ _COMPILE_SECONDS = 300.0
 class StackClient:
     """Unary calls with deadlines; errors come back as TertiumErrors."""
 
-    def __init__(self, server: ServerAddress, identity: Identity) -> None:
+    def __init__(self, server: ServerAddress, identity: Identity, recorder: Recorder | None = None) -> None:
         self.name = server.name
         self.meter = LinkMeter()
         self._peer = f"the neutral server at {server.address}"
         self._channel = dial(server.address, identity, server.name)
         self._stub = stack_control_pb2_grpc.StackControlStub(
-            MeteredChannel(self._channel, identity.name, server.name, self.meter)
+            MeteredChannel(self._channel, identity.name, server.name, self.meter, recorder)
         )
 
     def prepare(self, request: stack_control_pb2.PrepareStackRequest) -> list[int]:

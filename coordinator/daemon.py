@@ -22,7 +22,8 @@ def serve(settings: CoordinatorSettings) -> None:
     stop = stop_signal()
     identity = load_identity(settings.tls, "coordinator", settings.name)
     store, roster, dealer = RunStore(settings.runs_directory), Roster(), Dealer()
-    stack = StackClient(settings.neutral_server, identity)
+    recorder = transcript_recorder(settings.transcript_directory, settings.name)
+    stack = StackClient(settings.neutral_server, identity, recorder)
     runner = Runner(store, roster, stack, dealer, settings)
     listener = Listener(
         settings.listen,
@@ -35,7 +36,7 @@ def serve(settings: CoordinatorSettings) -> None:
                 OperationService(settings.name, runner, store, roster, stack),
             ),
         ),
-        transcript_recorder(settings.transcript_directory, settings.name),
+        recorder,
     )
     listener.start()
     _log.info("listening", address=settings.listen, fingerprint=identity.fingerprint)

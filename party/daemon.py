@@ -69,8 +69,9 @@ class PartyDaemon:
             "relay": relay_pb2_grpc.RelayStub(to_server),
             "dealing": dealing_pb2_grpc.DealingStub(to_coordinator),
         }
-        # the lobby is outside every run: it is not metered
-        self._lobby = Lobby(settings, identity, relay_pb2_grpc.RelayStub(self._server_channel).Exchange)
+        # the lobby is outside every run: it is recorded, but no run's bytes
+        to_lobby = MeteredChannel(self._server_channel, settings.name, server.name, LinkMeter(), self._recorder)
+        self._lobby = Lobby(settings, identity, relay_pb2_grpc.RelayStub(to_lobby).Exchange)
         self._orders: queue.SimpleQueue[tuple[AttendStream, coordination_pb2.PartyOrder]] = queue.SimpleQueue()
         self._session: PartySession | None = None
 

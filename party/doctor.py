@@ -174,6 +174,10 @@ def _compare(peer: str, name: str, table: Table, answer: relay_pb2.ProbeAnswer, 
     if not answer.has_table:
         return Finding(True, f"{what}: it offers no table of this name, nothing to compare")
     mine = summary(table, key)
+    if answer.unreadable:
+        return Finding(
+            False, f"{what}: it cannot be read there", f"ask {peer!r} to run `tertium doctor` with its config", 2
+        )
     if answer.rows != mine.rows:
         return Finding(
             False,

@@ -6,13 +6,13 @@ from typing import Any
 
 import structlog
 
-from kernel.errors import PolicyError, TertiumError
+from kernel.errors import PolicyError, RowsError, TertiumError
 from kernel.sealed_envelope import Introducer, SealedLink
 from kernel.version import VERSION
 from kernel.wire.identity import Identity
 from kernel.wire.stream import DuplexStream
-from party.rows.alignment import align, reorder
-from party.rows.loaders import load_table
+from party.rows.alignment import Summary, align, reorder
+from party.rows.loaders import declared_columns, load_table
 from party.run_rows import summary
 from party.settings import PartySettings
 from protos.v1 import common_pb2, relay_pb2
@@ -82,12 +82,22 @@ class Lobby:
         if link is None:
             raise PolicyError(f"{envelope.header.step.sender!r} probed without an introduction")
         probe = relay_pb2.Probe.FromString(link.open_envelope(envelope))
-        answer = relay_pb2.ProbeAnswer(version=VERSION, unix_time_ms=time.time_ns() // 1_000_000)
-        table_settings = self._settings.tables.get(probe.table)
-        if table_settings is not None and probe.table in self._settings.policy.columns:
-            table = load_table(probe.table, table_settings, data_directory=self._settings.data_directory, columns=[])
-            table = reorder(table, align(table, table_settings.align))
-            found = summary(table, probe.key)
-            answer.has_table, answer.rows, answer.order_hash = True, found.rows, found.order_hash
+        answer = relay_pb2.ProbeAnswer(version=VERSION)
+        if probe.table in self._settings.tables and probe.table in self._settings.policy.columns:
+            answer.has_table = True
+            try:
+                found = self._summary(probe.table, probe.key)
+                answer.rows, answer.order_hash = found.rows, found.order_hash
+            except RowsError as error:
+                _log.warning("probed table", sentence=str(error))
+                answer.unreadable = True
+        answer.unix_time_ms = time.time_ns() // 1_000_000  # after the table was read: that takes a while
         step = common_pb2.StepHeader(run=mailbox, purpose=common_pb2.PURPOSE_SET_UP, sender=self._identity.name)
         return link.seal(answer.SerializeToString(), step=step, mailbox=mailbox, topic="probe_answer")
+
+    def _summary(self, name: str, key: bytes) -> Summary:
+        """Row count and order hash of a table, from its id column or one other."""
+        settings = self._settings.tables[name]
+        columns = [] if settings.id is not None else list(declared_columns(settings))[:1]
+        table = load_table(name, settings, data_directory=self._settings.data_directory, columns=columns)
+        return summary(reorder(table, align(table, settings.align)), key)

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from kernel.batch_order import Split, split_rows
 from kernel.errors import WireError
 from kernel.randomness import SecureRandomness
+from party.membership import Membership
 from party.peer_links import PeerLinks
 from party.rows.alignment import Summary, align, check_alignment, order_hash, reorder
 from party.rows.loaders import declared_columns, load_table
 from party.rows.schema import TableSettings, select_columns
 from party.rows.table import Table
-from protos.v1 import common_pb2, relay_pb2
+from protos.v1 import relay_pb2
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ def load_aligned(
     return RunRows(reorder(table, align(table, settings.align)), columns)
 
 
-def compare_order(
-    rows: RunRows, links: PeerLinks, parties: Sequence[str], plan_hash: bytes, header: common_pb2.StepHeader
-) -> None:
+def compare_order(rows: RunRows, links: PeerLinks, membership: Membership) -> None:
     """Hold this party's plan and row order to everyone's before step one.
 
     The first party of the plan draws the key, so that neither the neutral server nor the coordinator can try ids
@@ -54,8 +53,9 @@ def compare_order(
     Raises:
       RowsError: counts or orders differ; says the counts. WireError: a peer was given another plan.
     """
+    header, parties, plan_hash = membership.header(), membership.names, membership.plan_hash
     peers = sorted(links.links)
-    if parties[0] == header.sender:
+    if parties[0] == membership.me:
         key = bytes(SecureRandomness().key())
         for peer in peers:
             links.send(peer, "alignment_key", relay_pb2.AlignmentKey(key=key).SerializeToString(), header)

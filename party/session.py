@@ -1,8 +1,7 @@
 """One generation of one run at a party: obeys the coordinator's orders, within the party's own policy."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,28 +12,17 @@ from kernel.batch_order import RowIndices, Split, epoch_order
 from kernel.durable import BarrierStore, write_durably
 from kernel.errors import StepError, TertiumError, WireError
 from kernel.initialisation import glorot_rows
-from kernel.masks import ZeroMask
-from kernel.plan_message import (
-    check_plan_message,
-    label_holder,
-    network_spec,
-    plan_hash,
-    safe_run_name,
-    scale_bits,
-    share_ring,
-)
-from kernel.randomness import Keystream, SecretKey, SecureRandomness, derive_key
+from kernel.plan_message import check_plan_message, safe_run_name
+from kernel.randomness import SecureRandomness
 from kernel.run_state import RunState, advance
 from kernel.wire.identity import Identity
 from kernel.wire.meter import LinkMeter
-from kernel.wire.stream import DuplexStream
-from party.dealer_client import DealerClient
-from party.first_layer.beaver import Beaver
-from party.first_layer.masked_sum import MaskedSum
+from party.first_layer.assembly import make_first_layer
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
+from party.membership import Membership
 from party.peer_links import PeerLinks
-from party.policy import check_columns, check_plan, part_of
+from party.policy import check_columns, check_plan
 from party.predictions import write_predictions
 from party.release import evaluate_outputs
 from party.rows.encoding import RowEncoder
@@ -42,13 +30,12 @@ from party.rows.labels import LabelEncoder
 from party.rows.loaders import declared_columns
 from party.run_rows import RunRows, all_rows, compare_order, load_aligned
 from party.settings import PartySettings
-from party.training import LabelSide, Trainer, TrainStream
-from protos.v1 import common_pb2, coordination_pb2, plan_pb2, split_training_pb2
+from party.training import LabelSide, Trainer, TrainStream, join_training
+from party.usage import Usage, UsageTotals
+from protos.v1 import common_pb2, coordination_pb2
 
 _log = structlog.get_logger()
 _FIRST_LAYER, _LABEL_HEAD, _ROWS, _LABELS = "first_layer", "label_head", "row_encoder", "label_encoder"
-
-Report = coordination_pb2.PartyReport
 
 
 class PartySession:
@@ -74,33 +61,26 @@ class PartySession:
         self._settings, self._identity, self._stubs, self._meter = settings, identity, stubs, meter
         self._send_progress = send_progress
         self._directory = settings.state_directory / self.run
-        self._totals: dict[str, Counter[str]] = {
-            "links": Counter(),
-            "messages": Counter(),
-            "relayed": Counter(),
-            "relayed_messages": Counter(),
-        }
         self.state = RunState.JOINED
         self._links: PeerLinks | None = None
         self._stream: TrainStream | None = None
-        self._dealer: DealerClient | None = None
+        self._first_layer: FirstLayer | None = None
+        self._usage = UsageTotals(meter)
+        self._relayed: UsageTotals | None = None
 
     # --- orders, in the order of a run -------------------------------------------------------------------------
 
     def prepare(self, order: coordination_pb2.Prepare) -> coordination_pb2.Prepared:
         """Policy first, then peers, then rows."""
-        self._plan = order.plan
-        self._predict_table = order.predict_table
-        self._request = order.request
-        check_plan_message(self._plan)
+        check_plan_message(order.plan)
+        self._predict_table, self._request = order.predict_table, order.request
         tables = {name: list(declared_columns(table)) for name, table in self._settings.tables.items()}
-        check_plan(self._settings.policy, self._plan, self._settings.name, tables)
-        self._part = part_of(self._plan, self._settings.name)
-        self._names = [party.name for party in self._plan.parties]
-        self._holds_label = label_holder(self._plan) == self._settings.name
-        self._network = network_spec(self._plan.network)
+        check_plan(self._settings.policy, order.plan, self._settings.name, tables)
+        self._membership = Membership(self._settings.name, self.run, self.generation, order.plan)
+        self._plan, self._network = order.plan, self._membership.network
+        self._holds_label, self._part = self._membership.holds_label, self._membership.part
         self._check_generation()
-        self._store = BarrierStore(self._directory / "barriers", plan_hash(self._plan))
+        self._store = BarrierStore(self._directory / "barriers", self._membership.plan_hash)
         self._links = self._meet_peers()
         if self._predict_table:
             check_columns(
@@ -127,7 +107,7 @@ class PartySession:
 
     def begin(self, order: coordination_pb2.Begin) -> coordination_pb2.Begun:
         """Weights of a barrier, or new ones; then the protocol's set-up and the stream to the neutral server."""
-        if list(order.encoded_columns)[self._names.index(self._settings.name)] != self._encoder.width:
+        if list(order.encoded_columns)[self._membership.names.index(self._settings.name)] != self._encoder.width:
             raise WireError(
                 f"the coordinator counts {list(order.encoded_columns)} encoded columns; here there are {self._encoder.width}"
             )
@@ -147,23 +127,27 @@ class PartySession:
                 f"barrier {order.barrier} is not held by {self._settings.name!r}; held: {self._store.held()}"
             )
         self._head = head
-        first_layer = self._make_first_layer(list(order.encoded_columns))
-        first_layer.begin()
+        wait = self._settings.wait_seconds
+        self._first_layer = make_first_layer(
+            self._membership,
+            self._block,
+            list(order.encoded_columns),
+            links=self._require_links(),
+            dealing=self._stubs["dealing"],
+            wait_seconds=wait,
+        )
+        self._first_layer.begin()
         labels: NDArray[Any] = np.empty(0)
         if head is not None and not self._predict_table:
             labels = self._label_encoder.encode(self._rows.table)
-        self._stream = self._join()
+        self._stream = join_training(self._stubs["split_training"], self._membership, wait)
         self._trainer = Trainer(
-            me=self._settings.name,
-            run=self.run,
-            generation=self.generation,
-            network=self._network,
+            self._membership,
             block=self._block,
-            first_layer=first_layer,
-            scale_bits=scale_bits(self._plan),
+            first_layer=self._first_layer,
             label_side=LabelSide(head, labels) if head is not None else None,
             stream=self._stream,
-            wait_seconds=self._settings.wait_seconds,
+            wait_seconds=wait,
         )
         self.state = advance(self.state, RunState.READY)
         return coordination_pb2.Begun()
@@ -226,8 +210,7 @@ class PartySession:
         self.state = advance(self.state, RunState.DONE)
         self.close()
         return coordination_pb2.Finished(
-            links=_usage(self._totals["links"], self._totals["messages"]),
-            relayed=_usage(self._totals["relayed"], self._totals["relayed_messages"]),
+            links=self._usage.totals(), relayed=self._relayed.totals() if self._relayed is not None else ()
         )
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -241,8 +224,8 @@ class PartySession:
     def close(self) -> None:
         if self.state is not RunState.DONE:
             self.state = RunState.PAUSED
-        if self._dealer is not None:
-            self._dealer.close()
+        if self._first_layer is not None:
+            self._first_layer.close()
         if self._stream is not None:
             self._stream.close(flush_seconds=1.0 if self.state is RunState.DONE else 0.0)
         if self._links is not None:
@@ -261,7 +244,7 @@ class PartySession:
         write_durably(path, str(self.generation).encode())
 
     def _meet_peers(self) -> PeerLinks:
-        pins = {name: self._settings.policy.peers[name] for name in self._names if name != self._settings.name}
+        pins = {name: self._settings.policy.peers[name] for name in self._membership.peers}
         links = PeerLinks(
             self._stubs["relay"].Exchange,
             self._identity,
@@ -271,6 +254,7 @@ class PartySession:
             wait_seconds=self._settings.wait_seconds,
         )
         self._links = links
+        self._relayed = UsageTotals(links.meter)
         links.meet()
         return links
 
@@ -282,13 +266,7 @@ class PartySession:
             label,
             self._settings.data_directory,
         )
-        header = common_pb2.StepHeader(
-            run=self.run,
-            generation=self.generation,
-            purpose=common_pb2.PURPOSE_SET_UP,
-            sender=self._settings.name,
-        )
-        compare_order(rows, self._require_links(), self._names, plan_hash(self._plan), header)
+        compare_order(rows, self._require_links(), self._membership)
         return rows
 
     def _prepare_prediction(self) -> coordination_pb2.Prepared:
@@ -310,7 +288,7 @@ class PartySession:
             train_rows=train_rows,
             test_rows=test_rows,
             encoded_columns=self._encoder.width,
-            plan_hash=plan_hash(self._plan),
+            plan_hash=self._membership.plan_hash,
             barriers=self._store.held(),
         )
 
@@ -321,53 +299,6 @@ class PartySession:
             write_durably(path, SecureRandomness().key())
             path.chmod(0o600)
         return glorot_rows(path.read_bytes(), self._network.seed, self._encoder.names, fan_in, self._network.widths[0])
-
-    def _make_first_layer(self, widths: list[int]) -> FirstLayer:
-        links = self._require_links()
-        mask = ZeroMask(
-            self._settings.name,
-            {name: self._mask_stream(link.pairwise) for name, link in links.links.items()},
-        )
-        ring = share_ring(self._plan)
-        if self._plan.protocol != plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
-            return MaskedSum(self._block, ring, mask)
-        self._dealer = DealerClient(
-            self._stubs["dealing"],
-            me=self._settings.name,
-            run=self.run,
-            generation=self.generation,
-            fractional_bits=ring.fractional_bits,
-            wait_seconds=self._settings.wait_seconds,
-        )
-        return Beaver(
-            self._block,
-            me=self._settings.name,
-            names=self._names,
-            widths=widths,
-            run=self.run,
-            generation=self.generation,
-            ring=ring,
-            links=links,
-            dealer=self._dealer,
-            mask=mask,
-        )
-
-    def _mask_stream(self, pairwise: SecretKey) -> Keystream:
-        return Keystream(derive_key(pairwise, self.run, self.generation, "zero-mask"))
-
-    def _join(self) -> TrainStream:
-        stream: TrainStream = DuplexStream(self._stubs["split_training"].Train, "the neutral server")
-        header = common_pb2.StepHeader(
-            run=self.run,
-            generation=self.generation,
-            purpose=common_pb2.PURPOSE_SET_UP,
-            sender=self._settings.name,
-        )
-        stream.send(split_training_pb2.PartyFrame(header=header, join=split_training_pb2.JoinTraining()))
-        answer = stream.receive(self._settings.wait_seconds)
-        if answer.WhichOneof("kind") != "joined":
-            raise StepError("the neutral server did not confirm the stream; run one version everywhere")
-        return stream
 
     def _progress(self, epoch: int) -> Callable[[int, int, float, int], None]:
         def report(step: int, steps: int, loss: float, rows: int) -> None:
@@ -381,26 +312,10 @@ class PartySession:
     def _rounds(self) -> int:
         return (self._stream.rounds if self._stream else 0) + (self._links.rounds if self._links else 0)
 
-    def _take_usage(self) -> tuple[list[common_pb2.LinkUsage], list[common_pb2.LinkUsage]]:
-        links = self._meter.take()
-        relayed = self._links.meter.take() if self._links is not None else []
-        for bytes_of, messages_of, usages in (
-            ("links", "messages", links),
-            ("relayed", "relayed_messages", relayed),
-        ):
-            for usage in usages:
-                self._totals[bytes_of][usage.link] += usage.bytes
-                self._totals[messages_of][usage.link] += usage.messages
-        return links, relayed
+    def _take_usage(self) -> tuple[Usage, Usage]:
+        return self._usage.take(), self._relayed.take() if self._relayed is not None else []
 
     def _require_links(self) -> PeerLinks:
         if self._links is None:
             raise StepError("peers were not met yet")
         return self._links
-
-
-def _usage(byte_counts: Counter[str], messages: Counter[str]) -> Iterable[common_pb2.LinkUsage]:
-    return [
-        common_pb2.LinkUsage(link=link, bytes=count, messages=messages[link])
-        for link, count in sorted(byte_counts.items())
-    ]

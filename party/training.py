@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices, batch_sizes, batches
 from kernel.errors import StepError
-from kernel.network import NetworkSpec
+from kernel.plan_message import scale_bits
 from kernel.randomness import StreamPosition
 from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
 from kernel.wire.stream import DuplexStream
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
+from party.membership import Membership
 from protos.v1 import common_pb2, split_training_pb2
 
 IN_FLIGHT = 4
@@ -32,6 +33,19 @@ _PROGRESS_SECONDS = 0.5
 TrainStream = DuplexStream[split_training_pb2.PartyFrame, split_training_pb2.ServerFrame]
 OnProgress = Callable[[int, int, float, int], None]
 """(steps done, steps, mean loss so far, rows done)"""
+
+
+def join_training(stub: Any, membership: Membership, wait_seconds: float) -> TrainStream:
+    """Open the stream to the neutral server for this generation.
+
+    Raises:
+      StepError: it does not confirm; PeerError: it is not there.
+    """
+    stream: TrainStream = DuplexStream(stub.Train, "the neutral server")
+    stream.send(split_training_pb2.PartyFrame(header=membership.header(), join=split_training_pb2.JoinTraining()))
+    if stream.receive(wait_seconds).WhichOneof("kind") != "joined":
+        raise StepError("the neutral server did not confirm the stream; run one version everywhere")
+    return stream
 
 
 @dataclass(frozen=True)
@@ -47,21 +61,17 @@ class Trainer:
 
     def __init__(
         self,
+        membership: Membership,
         *,
-        me: str,
-        run: str,
-        generation: int,
-        network: NetworkSpec,
         block: FirstLayerBlock,
         first_layer: FirstLayer,
-        scale_bits: int,
         label_side: LabelSide | None,
         stream: TrainStream,
         wait_seconds: float,
     ) -> None:
-        self._me, self._run, self._generation = me, run, generation
-        self._network, self._block, self._first_layer = network, block, first_layer
-        self._scale_bits, self._label_side = scale_bits, label_side
+        self._membership, self._network = membership, membership.network
+        self._block, self._first_layer = block, first_layer
+        self._scale_bits, self._label_side = scale_bits(membership.plan), label_side
         self._stream, self._wait = stream, wait_seconds
         self._passes: set[tuple[int, int]] = set()
 
@@ -71,7 +81,7 @@ class Trainer:
         self._open_pass(epoch, common_pb2.PURPOSE_TRAIN, batch_sizes(len(order), batch_rows))
         loss_sum, rows_done, last_report = 0.0, 0, time.monotonic()
         for step, rows in enumerate(batches(order, batch_rows)):
-            header = self._header(epoch, step, common_pb2.PURPOSE_TRAIN)
+            header = self._membership.header(epoch, step, common_pb2.PURPOSE_TRAIN)
             batch = self._block.rows[rows]
             self._send_share(rows, batch, header)  # [1]
             self._first_layer.make_ahead()
@@ -99,17 +109,17 @@ class Trainer:
         self._open_pass(epoch, purpose, sizes)
         outputs = []
         for step, rows in enumerate(batches(order, batch_rows)):
-            header = self._header(epoch, step, purpose)
+            header = self._membership.header(epoch, step, purpose)
             self._send_share(rows, self._block.rows[rows], header)
             self._first_layer.make_ahead()
             if self._label_side is not None:
                 outputs.append(self._label_side.head.forward(self._activation(header, len(rows))))
             elif step >= IN_FLIGHT:
-                self._frame(self._header(epoch, step - IN_FLIGHT, purpose), "step_done")
+                self._frame(self._membership.header(epoch, step - IN_FLIGHT, purpose), "step_done")
         if self._label_side is not None:
             return np.concatenate(outputs)
         for step in range(max(0, len(sizes) - IN_FLIGHT), len(sizes)):
-            self._frame(self._header(epoch, step, purpose), "step_done")
+            self._frame(self._membership.header(epoch, step, purpose), "step_done")
         return None
 
     def _open_pass(self, epoch: int, purpose: common_pb2.Purpose, sizes: list[int]) -> None:
@@ -154,13 +164,3 @@ class Trainer:
                 f"step {found.step}; due is {kind} of generation {header.generation} epoch {header.epoch} step {header.step}"
             )
         return frame
-
-    def _header(self, epoch: int, step: int, purpose: common_pb2.Purpose) -> common_pb2.StepHeader:
-        return common_pb2.StepHeader(
-            run=self._run,
-            generation=self._generation,
-            epoch=epoch,
-            step=step,
-            purpose=purpose,
-            sender=self._me,
-        )

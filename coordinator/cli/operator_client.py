@@ -1,6 +1,6 @@
 """The operator's end: submits plans, watches runs, fetches their files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import grpc
 from coordinator.event_message import decode_event
 from coordinator.run_store import Event
 from kernel.durable import write_durably
-from kernel.errors import PeerError, WireError
+from kernel.errors import BadInputError, PeerError, WireError
 from kernel.process import TlsSettings, load_identity
 from kernel.wire.channel import dial
-from kernel.wire.diagnosis import reach
+from kernel.wire.diagnosis import Finding, reach
 from kernel.wire.failures import error_of_rpc
 from protos.v1 import operation_pb2, operation_pb2_grpc
 
@@ -35,18 +35,24 @@ class OperatorClient:
         )
         self._peer = f"the coordinator at {address}"
         identity = load_identity(tls, "operator")
-        self._diagnose = lambda: reach(address, identity, coordinator_name, "coordinator")
+        self._diagnose: Callable[[], Finding] = lambda: reach(address, identity, coordinator_name, "coordinator")
         self._channel = dial(address, identity, coordinator_name)
         self._stub = operation_pb2_grpc.OperationStub(self._channel)
 
     def wait_ready(self, timeout_seconds: float) -> None:
-        """Raises PeerError when nobody answers in time; says what stands in the way."""
+        """Wait until the coordinator answers.
+
+        Raises:
+          PeerError: nobody does in time; says what stands in the way. BadInputError: the address is none.
+        """
         try:
             grpc.channel_ready_future(self._channel).result(timeout=timeout_seconds)
         except grpc.FutureTimeoutError:
             found = self._diagnose()
-            why = "it answers slowly; try again" if found.ok else f"{found.what}; {found.advice}"
-            raise PeerError(f"{self._peer} is not reachable within {timeout_seconds:g} s: {why}") from None
+            if found.ok:
+                raise PeerError(f"{self._peer} was not ready within {timeout_seconds:g} s; try again") from None
+            kind = BadInputError if found.exit_code == BadInputError.exit_code else PeerError
+            raise kind(f"{found.what} (waited {timeout_seconds:g} s); {found.advice}") from None
 
     def status(self) -> operation_pb2.StatusReply:
         reply: operation_pb2.StatusReply = self._call(self._stub.Status, operation_pb2.StatusRequest())

@@ -27,6 +27,7 @@ from kernel.wire.codec import decode_ring, encode_ring
 from party.dealer_client import DealerClient
 from party.first_layer.masked_sum import PadsAhead
 from party.first_layer.protocol import FirstLayerBlock
+from party.membership import Membership
 from party.peer_links import PeerLinks
 from protos.v1 import common_pb2, relay_pb2
 
@@ -37,31 +38,27 @@ class Beaver:
     """One party's side.
 
     Args:
-      widths: encoded columns per party in the order of the plan; names: the parties in that order.
-      ring: 64 bits, f fractional bits, for X and Theta; product_ring: 2f, with room for the sum of all blocks.
+      widths: encoded columns per party in the order of the plan.
+      ring: 64 bits, f fractional bits, for X and Theta; their product has 2f.
     """
 
     def __init__(
         self,
         block: FirstLayerBlock,
-        *,
-        me: str,
-        names: Sequence[str],
+        membership: Membership,
         widths: Sequence[int],
-        run: str,
-        generation: int,
+        *,
         ring: FixedPoint,
         links: PeerLinks,
         dealer: DealerClient,
         mask: ZeroMask,
     ) -> None:
-        self._block, self._me, self._names, self._widths = block, me, list(names), list(widths)
-        self._run, self._generation, self._ring = run, generation, ring
-        self._product_ring = FixedPoint(ring.ring_bits, 2 * ring.fractional_bits, addends=len(names))
+        self._block, self._membership, self._widths, self._ring = block, membership, list(widths), ring
+        self._product_ring = FixedPoint(ring.ring_bits, 2 * ring.fractional_bits, addends=len(membership.names))
         self._links, self._dealer = links, dealer
         self._pads = PadsAhead(mask, block.weights.shape[1], ring.ring_bits)
         self._columns = sum(widths)
-        self._first = names[0] == me
+        self._first = membership.names[0] == membership.me
         self._row_norm = float(np.abs(block.rows).sum(axis=1).max(initial=0.0))
         self._used: set[StreamPosition] = set()
         self._e_and_u: RingArray = np.empty((0, 0), np.uint64)
@@ -86,7 +83,7 @@ class Beaver:
                 opened[piece],
                 start,
                 "opening-e",
-                self._header(0, number, common_pb2.PURPOSE_SET_UP),
+                self._membership.header(0, number, common_pb2.PURPOSE_SET_UP),
             )
         self._e_and_u = np.concatenate([opened, u_share], axis=1)
 
@@ -97,6 +94,9 @@ class Beaver:
     def make_ahead(self) -> None:
         self._pads.make_ahead()
 
+    def close(self) -> None:
+        self._dealer.close()
+
     def share(self, rows: RowIndices, batch: NDArray[np.float32], position: StreamPosition) -> RingArray:
         if self._seeded is None:
             raise StepError("a share was asked for before E was opened")
@@ -105,7 +105,7 @@ class Beaver:
         self._used.add(position)
         weights = self._block.weights
         self._check_range(batch, weights)
-        header = self._header(position.epoch, position.step, position.purpose)
+        header = self._membership.header(position.epoch, position.step, position.purpose)
         theta_share = self._share_of_all(
             self._ring.encode(weights.astype(np.float64), "first-layer weight of this party"),
             "share-theta",
@@ -129,9 +129,9 @@ class Beaver:
         Blocks of X lie side by side (split by columns), blocks of Theta one above the other.
         """
         blocks = []
-        for name, width in zip(self._names, self._widths, strict=True):
-            if name == self._me:
-                peers = {peer: self._keystream(peer, purpose, self._me) for peer in self._links.links}
+        for name, width in zip(self._membership.names, self._widths, strict=True):
+            if name == self._membership.me:
+                peers = {peer: self._keystream(peer, purpose, self._membership.me) for peer in self._links.links}
                 blocks.append(owner_share(mine, peers, position))
             else:
                 shape = (len(mine), width) if purpose == "share-x" else (width, mine.shape[1])
@@ -139,7 +139,11 @@ class Beaver:
         return np.concatenate(blocks, axis=1 if purpose == "share-x" else 0)
 
     def _keystream(self, peer: str, purpose: str, owner: str) -> Keystream:
-        return Keystream(derive_key(self._links.links[peer].pairwise, self._run, self._generation, purpose, owner))
+        return Keystream(
+            derive_key(
+                self._links.links[peer].pairwise, self._membership.run, self._membership.generation, purpose, owner
+            )
+        )
 
     def _open_piece(
         self, share: RingArray, total: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader
@@ -168,13 +172,3 @@ class Beaver:
         if not bound <= self._product_ring.limit:
             bound = float(np.abs(batch @ weights).max(initial=0.0))
         self._product_ring.check(bound, "z1 of this party's columns")
-
-    def _header(self, epoch: int, step: int, purpose: int) -> common_pb2.StepHeader:
-        return common_pb2.StepHeader(
-            run=self._run,
-            generation=self._generation,
-            epoch=epoch,
-            step=step,
-            purpose=common_pb2.Purpose.Name(purpose),
-            sender=self._me,
-        )

@@ -61,6 +61,9 @@ class MaskedSum:
     def begin(self) -> None:
         """Nothing is opened."""
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def open_pass(self, epoch: int, purpose: int, batch_rows: list[int]) -> None:
         self._pads.open_pass(epoch, purpose, batch_rows)
 

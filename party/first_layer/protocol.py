@@ -56,3 +56,6 @@ class FirstLayer(Protocol):
 
     def make_ahead(self) -> None:
         """Use a wait: prepare what the next step needs and does not depend on the weights."""
+
+    def close(self) -> None:
+        """Let go of what is held open elsewhere."""

@@ -1,0 +1,46 @@
+"""Puts a plan's first-layer protocol together: masks from the peers' keys, the dealer where there is one."""
+
+from typing import Any
+
+from kernel.masks import ZeroMask
+from kernel.plan_message import share_ring
+from kernel.randomness import Keystream, derive_key
+from party.dealer_client import DealerClient
+from party.first_layer.beaver import Beaver
+from party.first_layer.masked_sum import MaskedSum
+from party.first_layer.protocol import FirstLayer, FirstLayerBlock
+from party.membership import Membership
+from party.peer_links import PeerLinks
+from protos.v1 import plan_pb2
+
+
+def make_first_layer(
+    membership: Membership,
+    block: FirstLayerBlock,
+    widths: list[int],
+    *,
+    links: PeerLinks,
+    dealing: Any,
+    wait_seconds: float,
+) -> FirstLayer:
+    """The protocol of the plan for this party.
+
+    Args:
+      widths: encoded columns per party in the order of the plan; dealing: stub of the dealer.
+    """
+    run, generation, ring = membership.run, membership.generation, share_ring(membership.plan)
+    streams = {
+        name: Keystream(derive_key(link.pairwise, run, generation, "zero-mask")) for name, link in links.links.items()
+    }
+    mask = ZeroMask(membership.me, streams)
+    if membership.plan.protocol != plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
+        return MaskedSum(block, ring, mask)
+    dealer = DealerClient(
+        dealing,
+        me=membership.me,
+        run=run,
+        generation=generation,
+        fractional_bits=ring.fractional_bits,
+        wait_seconds=wait_seconds,
+    )
+    return Beaver(block, membership, widths, ring=ring, links=links, dealer=dealer, mask=mask)
