@@ -10,7 +10,7 @@ from typing import Any
 
 from coordinator.plan import Plan, parse_plan
 from kernel.durable import append_durably, write_durably
-from kernel.errors import BadInputError
+from kernel.errors import BadInputError, WireError
 from kernel.plan_message import safe_run_name
 from kernel.run_state import RunState, advance
 
@@ -56,9 +56,12 @@ class RunRecord:
             ) from error
         events = directory / _EVENTS
         if events.exists():
-            for line in events.read_text(encoding="utf-8").splitlines():
+            text = events.read_text(encoding="utf-8")
+            for line in text.splitlines():
                 with contextlib.suppress(json.JSONDecodeError):  # a line torn by kill -9
                     record.events.append(json.loads(line))
+            if text and not text.endswith("\n"):
+                append_durably(events, "")  # the next event starts a line of its own
         if record.state in (RunState.TRAINING, RunState.READY, RunState.JOINED):
             record._status["state"] = RunState.PAUSED.value
         return record
@@ -127,6 +130,14 @@ class AliveCheck:
         return bool(self._context.is_active())
 
 
+def _named(run: str) -> str:
+    """Here the name is the operator's input, not a peer's message."""
+    try:
+        return safe_run_name(run)
+    except WireError as error:
+        raise BadInputError(str(error)) from error
+
+
 class RunStore:
     """All runs below one directory."""
 
@@ -137,7 +148,7 @@ class RunStore:
 
     def create(self, run: str, plan_text: str) -> RunRecord:
         with self._lock:
-            record = RunRecord.create(self._directory / safe_run_name(run), plan_text)
+            record = RunRecord.create(self._directory / _named(run), plan_text)
             self._records[run] = record
             return record
 
@@ -149,5 +160,5 @@ class RunStore:
         """
         with self._lock:
             if run not in self._records:
-                self._records[run] = RunRecord.load(self._directory / safe_run_name(run))
+                self._records[run] = RunRecord.load(self._directory / _named(run))
             return self._records[run]

@@ -15,7 +15,8 @@ from coordinator.roster import Roster
 from coordinator.rounds.split_nn import SplitNnRounds
 from coordinator.run_store import RunRecord, RunStore
 from coordinator.settings import CoordinatorSettings
-from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
+from coordinator.stack_secrets import StackSecrets
+from kernel.errors import BadInputError, PolicyError, TertiumError
 from kernel.plan_message import plan_hash
 from kernel.run_state import RunState
 from kernel.wire.failures import failure_of
@@ -42,6 +43,7 @@ class Runner:
             dealer,
             settings,
         )
+        self._secrets = StackSecrets.kept_at(settings.secrets_key or settings.runs_directory / "secrets.key")
         self._lock = threading.Lock()
         self._active: tuple[RunRecord, SplitNnRounds] | None = None
         self._thread: threading.Thread | None = None
@@ -96,7 +98,7 @@ class Runner:
 
     def _start(self, record: RunRecord, work: Callable[[SplitNnRounds], None]) -> tuple[str, int]:
         first = len(record.events)
-        rounds = SplitNnRounds(record, self._roster, self._stack, self._dealer, self._settings)
+        rounds = SplitNnRounds(record, self._roster, self._stack, self._dealer, self._settings, self._secrets)
         self._active = (record, rounds)
         self._thread = threading.Thread(
             target=self._carry_out, args=(record, rounds, work), name=f"run {record.run}", daemon=True
@@ -134,5 +136,6 @@ class Runner:
         reason = common_pb2.FailureReason.Name(failure_of(error).reason)
         self._active = None
         paused = record.state is RunState.PAUSED
-        hint = f" (resume with `tertium run --resume {record.run}`)" if paused and isinstance(error, PeerError) else ""
+        told = "--resume" in str(error)
+        hint = f" (resume with `tertium run --resume {record.run}`)" if paused and not told else ""
         record.note("paused" if paused else "failed", reason=reason, sentence=f"{error}{hint}")

@@ -19,6 +19,10 @@ class CoordinatorSettings(Settings):
     neutral_server: ServerAddress
     runs_directory: ConfigPath = Field(description="run directories: plan, events, metrics, report")
     tls: TlsSettings
+    secrets_key: ConfigPath | None = Field(
+        None,
+        description="key for what the neutral server must not know; default secrets.key beside the run directories",
+    )
     wait_seconds: float = Field(60.0, gt=0, description="longest wait for a party to attend or to answer a short order")
     epoch_seconds: float = Field(
         86400.0, gt=0, description="longest wait for an epoch; stalls within are found by the parties"

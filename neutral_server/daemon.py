@@ -1,5 +1,6 @@
 """The neutral server process."""
 
+import gc
 import os
 import threading
 
@@ -49,6 +50,7 @@ def serve(settings: NeutralServerSettings) -> None:
     desk.close()
     runs.stop()
     listener.stop()
+    gc.freeze()  # collecting TensorFlow's objects one last time would take the process seconds
 
 
 def _import_tensorflow(threads: int) -> None:

@@ -74,6 +74,7 @@ class PartyDaemon:
         self._lobby = Lobby(settings, identity, relay_pb2_grpc.RelayStub(to_lobby).Exchange)
         self._orders: queue.SimpleQueue[tuple[AttendStream, coordination_pb2.PartyOrder]] = queue.SimpleQueue()
         self._session: PartySession | None = None
+        self._aborted: TertiumError | None = None
 
     def attend_until(self, stop: threading.Event) -> None:
         self._lobby.start()
@@ -113,9 +114,11 @@ class PartyDaemon:
             self._interrupt(PeerError(order.abort.sentence or "the coordinator stopped the run"))
             self._orders.put((stream, order))  # after the order in progress: let go of the session
         else:
+            self._aborted = None
             self._orders.put((stream, order))
 
     def _interrupt(self, error: TertiumError) -> None:
+        self._aborted = error
         session = self._session
         if session is not None:
             session.interrupt(error)
@@ -185,4 +188,6 @@ class PartyDaemon:
             meter=self._meter,
             send_progress=progress,
         )
+        if self._aborted is not None:  # it came after the order, before the session it is about
+            raise self._aborted
         return self._session

@@ -64,6 +64,7 @@ class PartySession:
         self.state = RunState.JOINED
         self._links: PeerLinks | None = None
         self._stream: TrainStream | None = None
+        self._interrupted: TertiumError | None = None
         self._first_layer: FirstLayer | None = None
         self._usage = UsageTotals(meter)
         self._relayed: UsageTotals | None = None
@@ -141,6 +142,7 @@ class PartySession:
         if head is not None and not self._predict_table:
             labels = self._label_encoder.encode(self._rows.table)
         self._stream = join_training(self._stubs["split_training"], self._membership, wait)
+        self._check_interrupted()
         self._trainer = Trainer(
             self._membership,
             block=self._block,
@@ -217,6 +219,7 @@ class PartySession:
 
     def interrupt(self, error: TertiumError) -> None:
         """Wake whatever waits; the order in progress fails with ``error``."""
+        self._interrupted = error
         for link in (self._links, self._stream):
             if link is not None:
                 link.interrupt(error)
@@ -244,6 +247,7 @@ class PartySession:
         write_durably(path, str(self.generation).encode())
 
     def _meet_peers(self) -> PeerLinks:
+        self._check_interrupted()
         pins = {name: self._settings.policy.peers[name] for name in self._membership.peers}
         links = PeerLinks(
             self._stubs["relay"].Exchange,
@@ -254,6 +258,7 @@ class PartySession:
             wait_seconds=self._settings.wait_seconds,
         )
         self._links = links
+        self._check_interrupted()
         self._relayed = UsageTotals(links.meter)
         links.meet()
         return links
@@ -314,6 +319,11 @@ class PartySession:
 
     def _take_usage(self) -> tuple[Usage, Usage]:
         return self._usage.take(), self._relayed.take() if self._relayed is not None else []
+
+    def _check_interrupted(self) -> None:
+        """Called before a stream is opened, and when it is set: `interrupt` has met the stream, or is met here."""
+        if self._interrupted is not None:
+            raise self._interrupted
 
     def _require_links(self) -> PeerLinks:
         if self._links is None:

@@ -47,12 +47,13 @@ class Received:
 
     @property
     def kind(self) -> str:
-        """As in the table of docs/threat_model.md: `ServerFrame.cut_gradient`, `Envelope[opening-e]`, `EnrolReply`."""
+        """As in docs/threat_model.md: `ServerFrame.cut_gradient`, `EnrolReply`; at a party, who can open it, an envelope
+        is `Envelope[topic]`, at the relay `RelayFrame.envelope`."""
         name = self.message.DESCRIPTOR.name
         if "kind" not in self.message.DESCRIPTOR.oneofs_by_name:
             return str(name)
         which = self.message.WhichOneof("kind")
-        if which == "envelope":
+        if which == "envelope" and self.role != SERVER:
             return f"Envelope[{self.message.envelope.header.topic}]"
         return f"{name}.{which}"
 

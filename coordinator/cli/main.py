@@ -16,6 +16,15 @@ _WrongCommandLine: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 
+# a party installs without these; whoever needs them is told which extra brings them
+_EXTRAS = {
+    "jinja2": "coordinator",
+    "matplotlib": "coordinator",
+    "tensorboard": "coordinator",
+    "tomli_w": "coordinator",
+    "tensorflow": "neutral-server",
+}
+
 
 def build() -> typer.Typer:
     """The command with all sub-commands that installed packages offer. Imports nothing heavy."""
@@ -47,10 +56,18 @@ def build() -> typer.Typer:
 def main() -> None:
     """Run the command; an error is one sentence on standard error and an exit code."""
     try:
-        code = build()(standalone_mode=False)
+        code = build()(prog_name="tertium", standalone_mode=False)
     except TertiumError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        typer.echo(
+            f'error: this needs {error.name}, which is not installed here; pip install "tertium[{extra}]"', err=True
+        )
+        sys.exit(2)
     except _WrongCommandLine as error:
         _explain(error)
         sys.exit(2)

@@ -7,7 +7,9 @@ import sys
 from coordinator.local.federation import LocalFederation
 from coordinator.metrics_file import write_metrics
 from coordinator.run_store import RunRecord
+from coordinator.stack_secrets import StackSecrets
 from kernel.errors import TertiumError
+from kernel.plan_message import plan_hash
 
 _BASELINE_SECONDS = 3600.0
 
@@ -32,6 +34,8 @@ def run_baseline(record: RunRecord, federation: LocalFederation) -> None:
         record.run,
     ]
     command += ["--server-state", str(roles / "neutral-server" / "state"), "--out", str(result_file)]
+    held_under = StackSecrets.kept_at(federation.secrets_key).barrier_plan(plan_hash(record.plan.message()))
+    command += ["--server-plan", held_under.hex()]
     for party in record.plan.parties:
         command += ["--party-config", str(federation.party_config(party.name))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_BASELINE_SECONDS, check=False)

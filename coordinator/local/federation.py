@@ -73,6 +73,11 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def secrets_key(self) -> Path:
+        """The coordinator's key for what the neutral server must not know."""
+        return self.roles / "coordinator" / "secrets.key"
+
     def party_config(self, name: str) -> Path:
         return self.roles / name / "config.toml"
 
@@ -94,11 +99,13 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
                 "listen": f"127.0.0.1:{coordinator_port}",
                 "neutral_server": {"address": f"127.0.0.1:{server_port}"},
                 "runs_directory": str(self._runs.resolve()),
+                "secrets_key": "secrets.key",
                 "tls": tls("coordinator"),
             },
         )
         for party in self._plan.parties:
             self._party(party.name, names, coordinator_port, server_port)
+        self._repeatable_key(self.secrets_key)
         for name in ("neutral-server", "coordinator", *names):
             self.start_role(name)
         self._client = OperatorClient(f"127.0.0.1:{coordinator_port}", self.roles / "certs")
@@ -204,10 +211,12 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
                 },
             },
         )
-        key = self.roles / name / "state" / "initialisation.key"
-        if not key.exists():
-            key.parent.mkdir(parents=True, exist_ok=True)
-            write_key(key, hashlib.sha256(f"tertium local {self._plan.seed}".encode()).digest())
+        self._repeatable_key(self.roles / name / "state" / "initialisation.key")
+
+    def _repeatable_key(self, path: Path) -> None:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_key(path, hashlib.sha256(f"tertium local {self._plan.seed}".encode()).digest())
 
     def _config(self, name: str, document: dict[str, Any]) -> None:
         if self._transcripts is not None:

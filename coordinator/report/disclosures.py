@@ -10,13 +10,13 @@ _ALWAYS: tuple[Disclosure, ...] = (
     (
         "neutral server",
         "z₁ = Σ XᵢΘᵢ of every mini-batch, h₁…h_L, ∂L/∂h_L",
-        "by design: it runs the hidden layers",
+        "by design: it runs the hidden layers; ∂L/∂h_L gives training labels away, z₁ something of the rows",
     ),
     ("neutral server", "one masked share of z₁ per party", "uniform words; only the sum of all is decoded"),
     (
         "every party",
         "∂L/∂z₁ of every mini-batch",
-        "to update its own first-layer weights; on unbalanced data its norm hints at labels",
+        "to update its own first-layer weights; it gives training labels away (docs/threat_model.md measures how well)",
     ),
     ("label holder", "h_L and its own loss", "it runs the label head"),
     (

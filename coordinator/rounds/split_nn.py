@@ -20,6 +20,7 @@ from coordinator.metrics_file import write_metrics
 from coordinator.roster import Reports, Roster
 from coordinator.run_store import RunRecord
 from coordinator.settings import CoordinatorSettings
+from coordinator.stack_secrets import StackSecrets
 from kernel.batch_order import RowIndices, batch_seed, batch_sizes, epoch_order, split_rows
 from kernel.errors import BadInputError, PeerError, StepError, TertiumError
 from kernel.plan_message import label_holder, plan_hash, scale_bits
@@ -39,6 +40,7 @@ class SplitNnRounds:
         stack: StackClient,
         dealer: Dealer,
         settings: CoordinatorSettings,
+        secrets: StackSecrets,
     ) -> None:
         self._record, self._roster, self._stack, self._dealer, self._settings = (
             record,
@@ -47,6 +49,7 @@ class SplitNnRounds:
             dealer,
             settings,
         )
+        self._secrets = secrets
         self._plan = record.plan.message()
         self._names = [party.name for party in self._plan.parties]
         self._generation = record.next_generation()
@@ -84,7 +87,7 @@ class SplitNnRounds:
         start = max(common, default=0)
         train_rows = next(iter(self._prepared.values())).train_rows
         test_rows = next(iter(self._prepared.values())).test_rows
-        self._begin(start, [*batch_sizes(train_rows, plan.batch_rows), *batch_sizes(test_rows, plan.batch_rows)])
+        self._begin(start, batch_sizes(train_rows, plan.batch_rows))
         record.note("generation" if self._generation == 1 else "resumed", generation=self._generation, barrier=start)
         record.note(
             "forecast",
@@ -108,7 +111,7 @@ class SplitNnRounds:
         if not common or max(common) < self._plan.epochs:
             raise BadInputError(f"run {self._record.run!r} is not trained to its end; resume it before predicting")
         rows = next(iter(self._prepared.values())).rows
-        self._begin(max(common), batch_sizes(rows, self._plan.batch_rows))
+        self._begin(max(common), [])
         self._open_pass(0, common_pb2.PURPOSE_PREDICT, rows)
         reports = self._ask(
             lambda: coordination_pb2.PartyOrder(predict=coordination_pb2.Predict()),
@@ -123,12 +126,15 @@ class SplitNnRounds:
         self._roster.wait_for(self._names, self._settings.wait_seconds)
         for name in self._names:
             record.note("joined", party=name)
+        network = plan_pb2.NetworkPlan()
+        network.CopyFrom(plan.network)
+        network.seed = self._secrets.stack_seed(plan.network.seed)
         held = self._stack.prepare(
             stack_control_pb2.PrepareStackRequest(
                 run=record.run,
                 generation=self._generation,
-                plan_hash=plan_hash(plan),
-                network=plan.network,
+                plan_hash=self._secrets.barrier_plan(plan_hash(plan)),
+                network=network,
                 ring=plan_pb2.RingPlan(ring_bits=plan.ring.ring_bits, fractional_bits=scale_bits(plan)),
                 scale_bits=scale_bits(plan),
                 parties=self._names,
@@ -157,7 +163,7 @@ class SplitNnRounds:
             )
         return held
 
-    def _begin(self, barrier: int, sizes: list[int]) -> None:
+    def _begin(self, barrier: int, training_sizes: list[int]) -> None:
         widths = [self._prepared[name].encoded_columns for name in self._names]
         if self._plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
             self._dealer.open(
@@ -176,7 +182,7 @@ class SplitNnRounds:
                 run=self._record.run,
                 generation=self._generation,
                 barrier=barrier,
-                batch_sizes=sorted(set(sizes)),
+                batch_sizes=sorted(set(training_sizes)),  # forward-only passes need no compilation ahead
             )
         )
         begin = coordination_pb2.Begin(barrier=barrier, encoded_columns=widths)

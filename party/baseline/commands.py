@@ -22,9 +22,10 @@ def train(
     run: Annotated[str, typer.Option(help="run whose initial weights are used")],
     party_config: Annotated[list[Path], typer.Option(help="config of each party, in the order of the plan")],
     server_state: Annotated[Path, typer.Option(help="state directory of the neutral server")],
+    server_plan: Annotated[str, typer.Option(help="under what the neutral server holds its barriers, hexadecimal")],
     out: Annotated[Path, typer.Option(help="JSON result")],
 ) -> None:
     """Pool the rows, start from the run's barrier 0, train the same batches, score the same test rows."""
     from party.baseline.pooled import train_pooled
 
-    train_pooled(plan, run, party_config, server_state, out)
+    train_pooled(plan, run, party_config, server_state, bytes.fromhex(server_plan), out)

@@ -29,11 +29,13 @@ from party.settings import PartySettings
 from protos.v1 import plan_pb2
 
 
-def train_pooled(plan_file: Path, run: str, party_configs: Sequence[Path], server_state: Path, out: Path) -> None:
+def train_pooled(
+    plan_file: Path, run: str, party_configs: Sequence[Path], server_state: Path, server_plan: bytes, out: Path
+) -> None:
     """Train and write {losses, scores, roc, keras_fit_seconds, tf_function_seconds} to ``out``."""
     plan = plan_pb2.RunPlan.FromString(plan_file.read_bytes())
     spec = network_spec(plan.network)
-    stack = BarrierStore(server_state / safe_run_name(run) / "barriers", plan_hash(plan)).load(0)["stack"]
+    stack = BarrierStore(server_state / safe_run_name(run) / "barriers", server_plan).load(0)["stack"]
     head: dict[str, NDArray[Any]] = {}
     blocks, weights, labels, label_encoder = [], [], None, None
     for config in party_configs:

@@ -1,0 +1,143 @@
+"""One federation for many runs: five parties, each plan trained once a session, everything recorded; and the plans."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local_runs import FinishedRun, part, plan_toml, predict, train
+from open_sockets import ProcessView
+from recordings import COORDINATOR, SERVER, Recording
+
+from coordinator.local.federation import LocalFederation
+from coordinator.plan import parse_plan
+from coordinator.run_store import Event
+
+CELL_MEANS = "mean radius..mean fractal dimension"
+CELL_ERRORS = "radius error..fractal dimension error"
+CELL_WORST = "worst radius..worst fractal dimension"
+
+NAMES = ("clinic", "laboratory", "ward", "archive", "registry")
+TABLES = {"breast_cancer": "mean radius..target", "wine": "alcohol..target", "diabetes": "age..target"}
+
+
+class OpenFederation(LocalFederation):
+    """Every party declares every table, and its policy offers all columns: plans of any split can be submitted."""
+
+    def __init__(self, run_directory: Path, transcripts: Path) -> None:
+        parties = [part(name, "breast_cancer", TABLES["breast_cancer"]) for name in NAMES[1:]]
+        parties.append(part(NAMES[0], "breast_cancer", "mean radius", label="target"))
+        super().__init__(run_directory, parse_plan(plan_toml("house", parties)), transcripts=transcripts)
+
+    def _config(self, name: str, document: dict[str, Any]) -> None:
+        if name in NAMES:
+            document["tables"] = {table: {"source": f"builtin:{table}"} for table in TABLES}
+            document["policy"]["columns"] = {table: [columns] for table, columns in TABLES.items()}
+        super()._config(name, document)
+
+
+@dataclass
+class House:
+    """An open federation whose runs are recorded.
+
+    Attributes:
+      directory: `runs` and `transcripts` below it.
+    """
+
+    federation: OpenFederation
+    directory: Path
+    _recordings: dict[str, Recording] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._began = self._transcripts()
+
+    def train(
+        self,
+        run: str,
+        text: str,
+        *,
+        on_event: Callable[[Event], None] = lambda event: None,
+        predict_table: str = "",
+    ) -> FinishedRun:
+        return self.record(run, text, on_event=on_event, predict_table=predict_table).run
+
+    def record(
+        self,
+        run: str,
+        text: str,
+        *,
+        on_event: Callable[[Event], None] = lambda event: None,
+        predict_table: str = "",
+    ) -> Recording:
+        """Train a plan, unless this run was trained before, and predict with it where a table is named.
+
+        The recording holds what each role received when the house was opened and during the run, as if it had been
+        opened for this run alone.
+        """
+        if run not in self._recordings:
+            before = self._transcripts()
+            finished = train(self.federation, text, run, on_event)
+            if predict_table:
+                predict(self.federation, run, predict_table)
+            self.federation.client.fetch(run, self.directory / "fetched" / run)
+            transcripts = self.directory / "transcripts" / run
+            transcripts.mkdir()
+            for role, data in self._transcripts().items():
+                (transcripts / f"{role}.transcript").write_bytes(self._began[role] + data[len(before[role]) :])
+            self._recordings[run] = Recording(finished, transcripts)
+        return self._recordings[run]
+
+    def _transcripts(self) -> dict[str, bytes]:
+        roles = [SERVER, COORDINATOR, *NAMES]
+        return {role: (self.directory / "transcripts" / f"{role}.transcript").read_bytes() for role in roles}
+
+
+@dataclass(frozen=True)
+class LongRun:
+    """An uninterrupted run of ``long_epoch_plan``.
+
+    Attributes:
+      barriers: copies of every barrier, `<role>/<number>`, also of those the roles have deleted since.
+      processes: each role's sockets and libraries, seen in the middle of an epoch.
+    """
+
+    recording: Recording
+    barriers: Path
+    processes: dict[str, ProcessView]
+
+
+def breast_cancer_plan(protocol: str, tables: dict[str, dict[str, Any]] | None = None) -> str:
+    """Two parties: a clinic with the cell means, a laboratory with the rest and the diagnosis."""
+    parties = [
+        part("clinic", "breast_cancer", CELL_MEANS),
+        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
+    ]
+    return plan_toml("breast_cancer", parties, protocol=protocol, tables=tables)
+
+
+def three_party_plan(protocol: str) -> str:
+    """The same columns at three; the label holder is neither the first of the plan nor the last by name."""
+    parties = [
+        part("clinic", "breast_cancer", CELL_MEANS),
+        part("laboratory", "breast_cancer", CELL_WORST, label="target"),
+        part("ward", "breast_cancer", CELL_ERRORS),
+    ]
+    return plan_toml("three", parties, protocol=protocol)
+
+
+def long_epoch_plan() -> str:
+    """Batches so small that an epoch takes a second or so: there is time to report progress, and to kill somebody."""
+    parties = [
+        part("clinic", "breast_cancer", CELL_MEANS),
+        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
+    ]
+    return plan_toml(
+        "long",
+        parties,
+        protocol="beaver",
+        epochs=4,
+        batch_rows=2,
+        activations=("sigmoid", "tanh"),
+        optimizer="adam",
+        learning_rate=0.003,
+    )

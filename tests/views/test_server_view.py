@@ -1,0 +1,142 @@
+"""What the neutral server receives: shares that say nothing one by one and z1 when added, and envelopes it cannot read.
+
+Every statistical test fails with probability at most 1e-6 (uniformity.FAILURE) when all is well: masks are drawn from the
+operating system's generator, so that no seed can be fixed.
+"""
+
+import numpy as np
+import pytest
+from google.protobuf.unknown_fields import UnknownFieldSet
+from recordings import SERVER, Recording, order_of, rows_of, split_of
+from uniformity import FAILURE, uniform_p
+
+from kernel.fixed_point import FixedPoint, product_error_bound
+from kernel.plan_message import scale_bits
+from protos.v1 import common_pb2, relay_pb2
+
+pytestmark = pytest.mark.e2e
+
+FLOAT32_UNIT = 2.0**-24
+GCM_TAG_BYTES = 16
+
+
+def test_shares_of_a_single_party_are_uniform(recording: Recording):
+    for party in recording.parties:
+        words = recording.shares(party)
+        assert words.size >= (3 * 398 + 171 + 569) * 8  # three epochs, the test rows, the predicted rows
+        assert uniform_p(words) >= FAILURE
+
+
+def test_the_sum_of_the_shares_is_not_uniform(recording: Recording):
+    """The test above sees what is not masked: z1 itself is far from uniform in its high bytes."""
+    assert uniform_p(_total(recording)) < 1e-100
+
+
+def _total(recording: Recording, purpose: int | None = None) -> np.ndarray:
+    first, *others = (recording.shares(party, purpose) for party in recording.parties)
+    return sum(others, start=first)
+
+
+def _z1(recording: Recording, purpose: int) -> np.ndarray:
+    """z1 of every row of a purpose, as the server decodes it: float64[rows, widths[0]]."""
+    total = _total(recording, purpose)
+    return FixedPoint(8 * total.itemsize, scale_bits(recording.run.plan.message())).decode(total)
+
+
+@pytest.mark.parametrize("moment", ["first step", "evaluation", "prediction"])
+def test_the_sum_is_z1(recording: Recording, moment: str):
+    """Against X Theta of the rows and weights the parties left on disk, in float64.
+
+    masked_sum rounds once a party, by 2^-(f+1), the float32 product before it: D columns summed in any order are off by at
+    most gamma_D sum |x||theta|, gamma_D = D u / (1 - D u), u = 2^-24 (Higham 2002, section 3.1).
+    beaver multiplies two rounded factors exactly: product_error_bound.
+    """
+    run, names = recording.run, recording.parties
+    owned = {name: rows_of(run, name).encoded for name in names}
+    count = len(owned[names[0]])
+    rows, barrier, purpose = {
+        "first step": (order_of(run, count, 1)[: run.plan.batch_rows], 0, common_pb2.PURPOSE_TRAIN),
+        "evaluation": (split_of(run, count).test, run.plan.epochs, common_pb2.PURPOSE_EVALUATE),
+        "prediction": (np.arange(count), run.plan.epochs, common_pb2.PURPOSE_PREDICT),
+    }[moment]
+    x = [owned[name][rows].astype(np.float64) for name in names]
+    theta = [run.theta(name, barrier).astype(np.float64) for name in names]
+    wanted = sum(block @ weights for block, weights in zip(x, theta, strict=True))
+    found = _z1(recording, purpose)[: len(rows)]
+    _, fractional_bits = run.plan.first_layer.ring
+    if run.plan.first_layer.protocol == "masked_sum":
+        bound = np.full_like(wanted, len(names) * 2.0 ** -(fractional_bits + 1))
+        for block, weights in zip(x, theta, strict=True):
+            gamma = block.shape[1] * FLOAT32_UNIT / (1 - block.shape[1] * FLOAT32_UNIT)
+            bound += gamma * (np.abs(block) @ np.abs(weights))
+    else:
+        largest = [max(float(np.abs(one).max()) for one in blocks) for blocks in (x, theta)]
+        bound = np.full_like(
+            wanted, product_error_bound(sum(block.shape[1] for block in x), *largest, fractional_bits) + 1e-12
+        )
+    assert found.shape == wanted.shape
+    assert (np.abs(found - wanted) <= bound).all()
+    assert np.abs(wanted).max() > 1000 * bound.max()  # the bound is small against z1
+
+
+def _envelopes(recording: Recording) -> list[relay_pb2.Envelope]:
+    return [one.message.envelope for one in recording.received(SERVER, "RelayFrame.envelope")]
+
+
+def test_sealed_payloads_are_uniform(beaver_recording: Recording):
+    sealed = b"".join(envelope.sealed for envelope in _envelopes(beaver_recording))
+    assert len(sealed) > 500_000
+    assert uniform_p(np.frombuffer(sealed, np.uint8)) >= FAILURE
+
+
+def test_sealed_payloads_are_the_openings_parties_exchange(beaver_recording: Recording):
+    """The envelopes are not empty of meaning: their sizes are those of E (rows, once a generation) and of F (each step)."""
+    run = beaver_recording.run
+    columns, width, steps = 30, run.plan.network.widths[0], 3 * 7 + 3 + 10  # training, evaluation, prediction
+
+    def size(rows: int, across: int) -> int:
+        words = common_pb2.RingTensor(
+            ring_bits=64,
+            fractional_bits=run.plan.first_layer.ring[1],
+            shape=(rows, across),
+            data=bytes(rows * across * 8),
+        )
+        return relay_pb2.Opening(words=words).ByteSize() + GCM_TAG_BYTES
+
+    for party in beaver_recording.parties:
+        mine = [one for one in _envelopes(beaver_recording) if one.header.step.sender == party]
+        openings_e = [len(one.sealed) for one in mine if one.header.topic == "opening-e"]
+        openings_f = [len(one.sealed) for one in mine if one.header.topic == "opening-f"]
+        assert openings_e == [size(569, columns)] * 2  # the run, and the prediction's generation
+        assert openings_f == [size(columns, width)] * steps
+
+
+def test_envelope_headers_carry_no_payload(recording: Recording):
+    """Every header field is a name, a number of the public course of the run, or the next sequence number."""
+    run, following = recording.run, dict[tuple[str, str, int], int]()
+    beaver = run.plan.first_layer.protocol == "beaver"
+    topics = {"alignment_key", "order_hash"} | ({"opening-e", "opening-f"} if beaver else set())
+    assert {envelope.header.topic for envelope in _envelopes(recording)} == topics
+    for envelope in _envelopes(recording):
+        header, step = envelope.header, envelope.header.step
+        assert {step.sender, header.receiver} == set(recording.parties)
+        assert (step.run, header.mailbox) == (run.run, run.run)
+        assert step.generation in (1, 2)
+        assert step.epoch <= run.plan.epochs
+        assert step.step < 10
+        link = (step.sender, header.receiver, step.generation)
+        assert header.sequence == following.get(link, 0)
+        following[link] = header.sequence + 1
+        for message in (envelope, header, step):
+            assert len(UnknownFieldSet(message)) == 0
+
+
+def test_the_server_is_told_neither_columns_nor_tables(recording: Recording):
+    """Nor the batch order: no message to the server names a column, a table, the label or an epoch's seed."""
+    secrets = [name.encode() for party in recording.parties for name in rows_of(recording.run, party).names]
+    secrets += [b"breast_cancer", b"target", b"batch_seed"]
+    for one in recording.received(SERVER):
+        assert not [secret for secret in secrets if secret in one.data], one.kind
+    orders = [one.data for party in recording.parties for one in recording.received(party, "PartyOrder.prepare")]
+    assert orders
+    assert all(any(secret in order for secret in secrets) for order in orders)  # parties are told
