@@ -174,7 +174,9 @@ def test_a_sealed_message_in_anothers_name(kind, channel):
     stub = relay_pb2_grpc.RelayStub(channel("ann", "neutral-server"))
     opened = relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox="doctor-trial"))
     if kind == "introduction":
-        forged = relay_pb2.RelayFrame(introduction=relay_pb2.Introduction(sender="cat", receiver="bob", mailbox="lobby"))
+        forged = relay_pb2.RelayFrame(
+            introduction=relay_pb2.Introduction(sender="cat", receiver="bob", mailbox="lobby")
+        )
     else:
         header = relay_pb2.EnvelopeHeader(step=common_pb2.StepHeader(sender="cat"), receiver="bob", mailbox="lobby")
         forged = relay_pb2.RelayFrame(envelope=relay_pb2.Envelope(header=header, sealed=b"x"))
@@ -261,7 +263,10 @@ def test_sigterm_before_anything_has_happened(federation, tmp_path):
     ):
         document = {**federation.documents[name], **changes}
         config = write_toml(tmp_path / name / "config.toml", document)
-        starting[name] = (start(role, "serve", config, cwd=tmp_path, log=tmp_path / name / "log"), tmp_path / name / "log")
+        starting[name] = (
+            start(role, "serve", config, cwd=tmp_path, log=tmp_path / name / "log"),
+            tmp_path / name / "log",
+        )
     processes = {name: process for name, (process, _) in starting.items()}
     try:
         for name, (_, log) in starting.items():
