@@ -81,9 +81,10 @@ def tertium(*arguments: object, cwd: Path, seconds: float = COMMAND_SECONDS) -> 
 
 def tertium_here(capfd: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     """The command in this process, for what ends before a role would start: no interpreter to wait for."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["tertium", *map(str, arguments)])
-        main()
+        with pytest.raises(SystemExit) as ended:
+            main()
     said = capfd.readouterr()
     return Outcome(int(ended.value.code or 0), said.out, said.err)
 

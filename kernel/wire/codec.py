@@ -46,8 +46,9 @@ def decode_tensor(message: common_pb2.Tensor, *, dtype: str, shape: Sequence[int
     if found != wanted:
         raise WireError(f"{what} has dtype {found or 'unspecified'}, wanted {wanted}")
     _check_shape(message.shape, shape, what)
-    _check_length(len(message.data), math.prod(shape) * wanted.itemsize, what)
-    array = np.frombuffer(message.data, wanted).reshape(shape)
+    data = message.data  # protobuf copies at every access
+    _check_length(len(data), math.prod(shape) * wanted.itemsize, what)
+    array = np.frombuffer(data, wanted).reshape(shape)
     if wanted.kind == "f" and not np.isfinite(array).all():
         raise WireError(f"{what} holds NaN or infinity; the run diverged at its sender: lower the learning rate")
     return array
@@ -86,8 +87,9 @@ def decode_ring(
         )
     _check_shape(message.shape, shape, what)
     dtype = ring_dtype(ring_bits)
-    _check_length(len(message.data), math.prod(shape) * dtype.itemsize, what)
-    return np.frombuffer(message.data, dtype).reshape(shape)
+    data = message.data  # protobuf copies at every access
+    _check_length(len(data), math.prod(shape) * dtype.itemsize, what)
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def _check_shape(found: Sequence[int], wanted: Sequence[int], what: str) -> None:

@@ -46,7 +46,7 @@ PLANS = {
         "regression",
         [part("archive", "diabetes", "age..bp"), part("registry", "diabetes", "s1..s6", label="target")],
         protocol="beaver",
-        epochs=12,
+        epochs=25,
         batch_rows=32,
         activations=("relu", "relu"),
         loss="regression",

@@ -1,6 +1,7 @@
 """One federation for all files here, and commands in an empty directory."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,10 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
 @pytest.fixture(scope="session")
 def trained(federation: Federation) -> str:
     """Id of a run of ann and bob that is done."""
-    client = federation.client()
-    try:
-        run, first = client.submit(federation.write_plan(("ann", "people"), ("bob", "people")).read_text())
+    plan = federation.write_plan(("ann", "people"), ("bob", "people")).read_text()
+    with closing(federation.client()) as client:
+        run, first = client.submit(plan)
         *_, last = follow(client, run, first)
-    finally:
-        client.close()
     assert last["event"] == "done", last
     return run
 

@@ -109,7 +109,10 @@ def plan_document(*parties: tuple[str, str], **changes: Any) -> Document:
 
 @dataclass
 class Federation:
-    """Running daemons. Party `ann` pins bob rightly and cat wrongly, `bob` pins ann only, `cat` pins both rightly."""
+    """Running daemons. Party `ann` pins bob rightly and cat wrongly, `bob` pins ann only, `cat` pins both rightly.
+
+    ``documents`` are their configs.
+    """
 
     directory: Path
     coordinator: str = ""
@@ -157,10 +160,11 @@ class Federation:
         names = ("ann", "bob", "cat")
         make_certificates(self.certs, *names)
         self.coordinator, self.neutral_server = (f"127.0.0.1:{free_port()}" for _ in range(2))
-        write_toml(self.config("neutral-server"), server_config(self.certs, self.neutral_server))
-        write_toml(self.config("coordinator"), coordinator_config(self.certs, self.coordinator, self.neutral_server))
-        for name in names:
-            write_toml(self.config(name), self._party(name))
+        self.documents["neutral-server"] = server_config(self.certs, self.neutral_server)
+        self.documents["coordinator"] = coordinator_config(self.certs, self.coordinator, self.neutral_server)
+        self.documents |= {name: self._party(name) for name in names}
+        for name, document in self.documents.items():
+            write_toml(self.config(name), document)
         for role, name in (
             ("neutral-server", "neutral-server"),
             ("coordinator", "coordinator"),

@@ -1,5 +1,7 @@
 """Row n must be one person everywhere: what differs is refused before the first step, with the counts."""
 
+from contextlib import closing
+
 import pytest
 from local_runs import follow
 
@@ -29,14 +31,11 @@ def test_rows_that_do_not_match_are_refused(tables, words, federation):
 
 @pytest.mark.e2e
 def test_a_permuted_file_trains_when_sorted_and_as_if_it_had_been_in_order(federation, trained):
-    client = federation.client()
-    try:
-        plan = federation.write_plan(("ann", "people"), ("bob", "permuted")).read_text()
+    plan = federation.write_plan(("ann", "people"), ("bob", "permuted")).read_text()
+    with closing(federation.client()) as client:
         run, first = client.submit(plan)
         events = list(follow(client, run, first))
         in_order = list(follow(client, trained, 0))
-    finally:
-        client.close()
     assert events[-1]["event"] == "done"
 
     def losses(found):

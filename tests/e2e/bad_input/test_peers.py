@@ -11,9 +11,10 @@ from hand_made_federation import ATTEND_SECONDS, identity_of, make_certificates,
 from local_runs import follow
 from shelf_of_tables import people, section, write_csv
 
+from coordinator.cli.operator_client import OperatorClient
 from coordinator.local.federation import LocalFederation, free_port
 from coordinator.plan import parse_plan
-from kernel.errors import PeerError
+from kernel.errors import BadInputError, PeerError
 from kernel.version import VERSION
 from kernel.wire.channel import dial
 from kernel.wire.failures import error_of_rpc
@@ -70,16 +71,12 @@ def test_a_party_that_does_not_come(federation):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("arguments", [("predict", "{}", "people"), ("run", "--resume", "{}")], ids=lambda one: one[0])
 @pytest.mark.parametrize("run", ["unheard-of", "../runs/x", ".hidden", "x" * 81])
-def test_a_run_that_does_not_exist(arguments, run, federation):
-    client = federation.client()
-    with closing(client), pytest.raises(Exception, match="there is no run 'unheard-of' here|a run id is 1 to 80") as e:
-        if arguments[0] == "predict":
-            client.predict(run, "people")
-        else:
-            client.resume(run)
-    assert e.value.exit_code == 2
+@pytest.mark.parametrize("act", [lambda client, run: client.predict(run, "people"), OperatorClient.resume])
+def test_a_run_that_does_not_exist(act, run, federation):
+    with closing(federation.client()) as client, pytest.raises(BadInputError) as caught:
+        act(client, run)
+    assert ("there is no run 'unheard-of' here" if run == "unheard-of" else "a run id is 1 to 80") in str(caught.value)
 
 
 @pytest.mark.e2e
@@ -186,8 +183,7 @@ def test_a_sealed_message_in_anothers_name(kind, channel):
 
 @pytest.mark.e2e
 def test_the_federation_goes_on_after_all_of_these(federation, trained):
-    client = federation.client()
-    with closing(client):
+    with closing(federation.client()) as client:
         assert list(client.status().attending) == ["ann", "bob", "cat"]
         _, first = client.predict(trained, "people")
         *_, last = follow(client, trained, first)

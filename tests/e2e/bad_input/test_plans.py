@@ -1,5 +1,7 @@
 """Plans and configs that cannot be: refused before anybody is disturbed, in one sentence that says what to write."""
 
+from contextlib import closing
+
 import pytest
 import tomli_w
 from hand_made_federation import (
@@ -12,7 +14,7 @@ from hand_made_federation import (
 )
 
 from coordinator.plan import parse_plan
-from kernel.errors import SettingsError
+from kernel.errors import BadInputError, SettingsError
 from kernel.settings import parse_settings
 from party.settings import PartySettings
 
@@ -109,13 +111,8 @@ def test_the_command_says_so_and_leaves_nothing(arguments, command, tmp_path):
 def test_the_coordinator_holds_a_plan_to_the_same(federation):
     """The operator's own check can be passed by; the coordinator's cannot, and it opens no run."""
     before = federation.runs()
-    client = federation.client()
-    try:
-        with pytest.raises(Exception, match="no party has a label") as caught:
-            client.submit(WRONG_PLANS["no label"][0])
-    finally:
-        client.close()
-    assert caught.value.exit_code == 2
+    with closing(federation.client()) as client, pytest.raises(BadInputError, match="no party has a label"):
+        client.submit(WRONG_PLANS["no label"][0])
     assert federation.runs() == before
 
 
