@@ -14,6 +14,7 @@ def encode_event(number: int, event: Event) -> operation_pb2.Event:
 
 
 def decode_event(message: operation_pb2.Event) -> Event:
+    """Raises WireError for a field without a value."""
     return {"time": message.time, "event": message.name, **_decode_fields(message.fields)}
 
 
@@ -43,6 +44,8 @@ def _decode_fields(fields: Any) -> dict[str, Any]:
             decoded[field.name] = list(field.numbers.values)
         elif kind == "map":
             decoded[field.name] = _decode_fields(field.map.fields)
+        elif kind is None:
+            raise WireError(f"event field {field.name!r} carries no value known here; run one version everywhere")
         else:
             decoded[field.name] = getattr(field, kind)
     return decoded

@@ -58,8 +58,13 @@ class RelayDesk:
                 outbox.close()
 
     def drop_run(self, run: str) -> None:
-        """Forget what waits for a run's mailboxes."""
+        """Forget what waits for a run's mailboxes, and end those that are open: they are of an earlier generation.
+
+        Otherwise an introduction of the new one could go to a stream that its party has left.
+        """
         with self._lock:
+            for address in [address for address in self._open if address[1] == run]:
+                self._open.pop(address).close()
             for address in [address for address in self._early if address[1] == run]:
                 self._early_bytes -= sum(frame.ByteSize() for frame in self._early.pop(address))
 

@@ -89,8 +89,9 @@ class StackControlService(stack_control_pb2_grpc.StackControlServicer):
         self, request: stack_control_pb2.PrepareStackRequest, context: Any
     ) -> stack_control_pb2.PrepareStackReply:
         require(context, "coordinator")
-        self._desk.drop_run(request.run)
-        return stack_control_pb2.PrepareStackReply(barriers=self._runs.prepare(request))
+        barriers = self._runs.prepare(request)
+        self._desk.drop_run(request.run)  # the parties hear of the new generation after this
+        return stack_control_pb2.PrepareStackReply(barriers=barriers)
 
     def BeginStack(
         self, request: stack_control_pb2.BeginStackRequest, context: Any

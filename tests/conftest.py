@@ -1,6 +1,7 @@
 """Shared by views, integration and e2e tests: one federation a session, and its recorded runs."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,11 @@ from open_sockets import ProcessView, look_at
 from recordings import COORDINATOR, SERVER, Recording
 
 from coordinator.run_store import Event
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends a session as Ctrl-C does: fixtures stop their processes first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

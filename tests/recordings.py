@@ -119,6 +119,15 @@ class Recording:
             yield Received(role, sender, record.method, message, record.message)
 
 
+def parts_of(message: Any) -> Iterator[Any]:
+    """A message and all messages inside it."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for one in value if field.is_repeated else [value]:
+                yield from parts_of(one)
+
+
 def words_of(tensor: common_pb2.RingTensor) -> np.ndarray:
     """uint32 or uint64, in the message's shape."""
     return np.frombuffer(tensor.data, f"<u{tensor.ring_bits // 8}").reshape(tuple(tensor.shape))

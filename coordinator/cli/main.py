@@ -1,8 +1,9 @@
 """The `tertium` command, assembled from entry points (group `tertium.commands`): each daemon brings its own.
 
-Exit codes: 0 done, 2 bad input, 3 a peer, 4 a fault, 5 policy or budget.
+Exit codes: 0 done, 2 bad input, 3 a peer, 4 a fault, 5 policy or budget, 130 interrupted.
 """
 
+import signal
 import sys
 from importlib.metadata import entry_points
 from typing import Any
@@ -11,6 +12,7 @@ import typer
 
 from kernel.errors import TertiumError
 
+_INTERRUPTED = 130
 # what typer raises for a wrong command line; newer ones bring click inside themselves and make only BadParameter public
 _WrongCommandLine: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -55,6 +57,8 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command; an error is one sentence on standard error and an exit code."""
+    # as Ctrl-C: a local run takes its roles with it; a daemon sets its own handler and stops in order
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = build()(prog_name="tertium", standalone_mode=False)
     except TertiumError as error:
@@ -72,8 +76,9 @@ def main() -> None:
         _explain(error)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
         typer.echo("error: interrupted", err=True)
-        sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from house import CELL_ERRORS, CELL_MEANS, CELL_WORST, House
-from local_runs import FinishedRun, part, plan_toml
+from local_runs import SECONDS, FinishedRun, part, plan_toml
 
 from coordinator.local.baseline import run_baseline
 from coordinator.local.federation import LocalFederation
@@ -72,15 +72,19 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pairs(house: House) -> dict[str, Pair]:
-    """Split runs one after the other in the house, then the plain networks, two at a time."""
-    runs = {loss: house.train(f"loss-{loss}", text) for loss, text in PLANS.items()}
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(runs, pool.map(_with_baseline, runs.values()), strict=True))
+    """Split runs one after the other in the house; beside them the plain networks, two at a time."""
+    with ThreadPoolExecutor(2) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("coordinator.local.baseline._BASELINE_SECONDS", SECONDS)
+        plain = {}
+        for loss, text in PLANS.items():
+            run = house.train(f"loss-{loss}", text)
+            shutil.copytree(run.roles, run.directory / "roles")  # the baseline writes its plan and result there
+            plain[loss] = pool.submit(_with_baseline, run)
+        return {loss: future.result() for loss, future in plain.items()}
 
 
 def _with_baseline(run: FinishedRun) -> Pair:
-    """As `tertium run` does after a local run; roles' files are copied, for it writes its plan and result among them."""
-    shutil.copytree(run.roles, run.directory / "roles")
+    """As `tertium run` does after a local run."""
     record = RunRecord.load(run.directory)
     run_baseline(record, LocalFederation(run.directory, run.plan))
     metrics = metrics_of(record)

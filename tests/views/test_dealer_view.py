@@ -1,10 +1,7 @@
 """What the coordinator receives, of which the dealer is a service: never a share, an opening or a tensor."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-from recordings import COORDINATOR, SERVER, Recording
+from recordings import COORDINATOR, SERVER, Recording, parts_of
 
 from protos.v1 import common_pb2, relay_pb2
 
@@ -20,17 +17,8 @@ FROM_OPERATOR = {"SubmitRequest", "PredictionRequest", "WatchRequest", "FetchRun
 TO_DEALER = {"EnrolRequest", "CorrectionsRequest"}
 
 
-def _parts(message: Any) -> Iterator[Any]:
-    """A message and all messages inside it."""
-    yield message
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for one in [value] if not field.is_repeated else value:
-                yield from _parts(one)
-
-
 def _payloads(recording: Recording, role: str) -> set[str]:
-    return PAYLOADS & {part.DESCRIPTOR.full_name for one in recording.received(role) for part in _parts(one.message)}
+    return PAYLOADS & {part.DESCRIPTOR.full_name for one in recording.received(role) for part in parts_of(one.message)}
 
 
 def test_kinds_at_the_coordinator(recording: Recording):
@@ -63,7 +51,7 @@ def test_the_dealer_is_told_which_triples_and_nothing_else(beaver_recording: Rec
 def test_no_byte_field_at_the_coordinator_is_long(recording: Recording):
     """The longest bytes it gets are hashes of 32: no room for a row."""
     for one in recording.received(COORDINATOR):
-        for message in _parts(one.message):
+        for message in parts_of(one.message):
             for field, value in message.ListFields():
                 if field.type == field.TYPE_BYTES:
                     assert len(value) == 32, f"{one.kind}: {field.full_name}"

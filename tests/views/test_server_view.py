@@ -4,14 +4,21 @@ Every statistical test fails with probability at most 1e-6 (uniformity.FAILURE) 
 operating system's generator, so that no seed can be fixed.
 """
 
+import struct
+
 import numpy as np
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.unknown_fields import UnknownFieldSet
-from recordings import SERVER, Recording, order_of, rows_of, split_of
+from recordings import COORDINATOR, SERVER, Recording, order_of, parts_of, rows_of, split_of
 from uniformity import FAILURE, uniform_p
 
+from kernel.batch_order import batch_seed
 from kernel.fixed_point import FixedPoint, product_error_bound
-from kernel.plan_message import scale_bits
+from kernel.plan_message import plan_hash, scale_bits
+from kernel.randomness import SecretKey
+from kernel.sealed_envelope import SealedLink, _header_bytes
 from protos.v1 import common_pb2, relay_pb2
 
 pytestmark = pytest.mark.e2e
@@ -111,6 +118,41 @@ def test_sealed_payloads_are_the_openings_parties_exchange(beaver_recording: Rec
         assert openings_f == [size(columns, width)] * steps
 
 
+def _opened(envelopes: list[relay_pb2.Envelope], keys: set[bytes]) -> int:
+    """How many (envelope, key) open, with the nonce and associated data of kernel/sealed_envelope.py [4]."""
+    opened = 0
+    for key in keys:
+        for envelope in envelopes:
+            nonce = struct.pack(">IQ", 0, envelope.header.sequence)
+            try:
+                AESGCM(key).decrypt(nonce, envelope.sealed, _header_bytes(envelope.header))
+            except InvalidTag:
+                continue
+            opened += 1
+    return opened
+
+
+def test_nothing_received_outside_the_parties_opens_an_envelope(beaver_recording: Recording):
+    """No 32 bytes that the server or the coordinator was sent are a key of the seals, nor are the dealer's seeds."""
+    keys = {
+        value
+        for role in (SERVER, COORDINATOR, *beaver_recording.parties)
+        for one in beaver_recording.received(role)
+        for message in parts_of(one.message)
+        for field, value in message.ListFields()
+        if field.type == field.TYPE_BYTES and len(value) == 32
+    }
+    assert len(keys) >= 2 * 2 * 2 + 4  # two public keys and nonces a generation, four seeds; hashes
+    first = [envelope for envelope in _envelopes(beaver_recording) if envelope.header.sequence < 4]
+    assert {envelope.header.topic for envelope in first} == {"alignment_key", "order_hash", "opening-e", "opening-f"}
+    assert _opened(first, keys) == 0
+    key = SecretKey(bytes(range(32)))
+    sealed = SealedLink("a", "b", key, key, key).seal(
+        b"payload", step=common_pb2.StepHeader(sender="a"), mailbox="run", topic="opening-e"
+    )
+    assert _opened([sealed], {bytes(key), *keys}) == 1  # with its key an envelope does open
+
+
 def test_envelope_headers_carry_no_payload(recording: Recording):
     """Every header field is a name, a number of the public course of the run, or the next sequence number."""
     run, following = recording.run, dict[tuple[str, str, int], int]()
@@ -131,12 +173,27 @@ def test_envelope_headers_carry_no_payload(recording: Recording):
             assert len(UnknownFieldSet(message)) == 0
 
 
-def test_the_server_is_told_neither_columns_nor_tables(recording: Recording):
-    """Nor the batch order: no message to the server names a column, a table, the label or an epoch's seed."""
-    secrets = [name.encode() for party in recording.parties for name in rows_of(recording.run, party).names]
-    secrets += [b"breast_cancer", b"target", b"batch_seed"]
+def _varint(value: int) -> bytes:
+    """As protobuf writes a number."""
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def test_the_server_is_told_neither_columns_nor_order(recording: Recording):
+    """No message to it, sealed ones aside, holds a column, a table, the label, the plan's hash or an epoch's seed; the
+    network's seed is not the plan's, from which the order could be computed."""
+    run = recording.run
+    secrets = [name.encode() for party in recording.parties for name in rows_of(run, party).names]
+    secrets += [b"breast_cancer", b"target", plan_hash(run.plan.message())]
+    secrets += [_varint(batch_seed(run.plan.seed, epoch)) for epoch in range(1, run.plan.epochs + 1)]
     for one in recording.received(SERVER):
         assert not [secret for secret in secrets if secret in one.data], one.kind
-    orders = [one.data for party in recording.parties for one in recording.received(party, "PartyOrder.prepare")]
-    assert orders
-    assert all(any(secret in order for secret in secrets) for order in orders)  # parties are told
+    networks = [one.message.network for one in recording.received(SERVER, "PrepareStackRequest")]
+    assert len(networks) == 2  # the run's, and the prediction's
+    assert all(network.seed not in (0, run.plan.seed) for network in networks)
+    for party in recording.parties:  # who are told most of it: the search would find it
+        told = b"".join(one.data for one in recording.received(party) if one.kind.startswith("PartyOrder."))
+        assert sum(secret in told for secret in secrets) > run.plan.epochs

@@ -1,8 +1,10 @@
 """Peers that are not there, are not who they say, or leave: exit code 3, the name of the one, and what to do."""
 
+import contextlib
 import signal
 import time
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import grpc
 import pytest
@@ -245,6 +247,30 @@ def sigterm(federation, role):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=2 * STOP_SECONDS) == 0
     return time.monotonic() - started
+
+
+def processes_below(directory):
+    """Ids of processes whose command line names a file below the directory."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if bytes(directory) in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.e2e
+def test_a_local_run_that_is_ended_takes_its_roles_with_it(spawn, tmp_path):
+    source = write_csv(tmp_path / "rows.csv", people())
+    document = plan_document(("ann", "rows"), ("bob", "rows"), local={"tables": {"rows": section(source)}})
+    process = spawn("run", write_toml(tmp_path / "trial.toml", document), "--local", "--runs", tmp_path / "runs")
+    runs = tmp_path / "runs"
+    wait_until(lambda: [log for log in runs.glob("*/roles/bob/log") if b"attending" in log.read_bytes()], "roles")
+    assert len(processes_below(runs)) == 5  # four roles and the command
+    process.terminate()
+    outcome = outcome_of(process, 4 * STOP_SECONDS)
+    outcome.refused(130, "interrupted")
+    assert processes_below(runs) == []
 
 
 @pytest.mark.e2e

@@ -1,0 +1,113 @@
+"""coordinator.metrics_file: numbers of a run worked out by hand from its events, before and after a resume."""
+
+import json
+
+import pytest
+from local_runs import part, plan_toml
+
+from coordinator.metrics_file import metrics_of, versions, write_metrics
+from coordinator.plan import parse_plan
+from coordinator.run_store import RunRecord
+from kernel.plan_message import plan_hash
+from kernel.version import VERSION
+
+TEXT = plan_toml("p", [part("a", "wine", "alcohol"), part("b", "wine", "ash", label="target")], epochs=2)
+SCORE = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 54}
+
+
+def epoch(record, number, seconds, size, rounds=4):
+    record.note(
+        "epoch",
+        epoch=number,
+        loss=1 / number,
+        seconds=seconds,
+        rows=124,
+        bytes={"a>neutral-server": size, "neutral-server>a": 2 * size},
+        relayed_bytes={},
+        rounds=rounds,
+    )
+
+
+def traffic(record, generation, size, relayed):
+    record.note(
+        "traffic",
+        generation=generation,
+        bytes={"a>neutral-server": size},
+        relayed_bytes=relayed,
+        versions={"a": VERSION},
+    )
+
+
+@pytest.fixture
+def record(tmp_path):
+    return RunRecord.create(tmp_path / "run-1", TEXT)
+
+
+def test_before_anything_was_trained_there_are_no_numbers_and_no_guesses(record):
+    found = metrics_of(record)
+    assert found["seconds"] == {"epoch": [], "total": 0}
+    assert (found["bytes"], found["rounds"]) == ({}, 0)
+    assert found.keys().isdisjoint({"scores", "baseline", "ratio", "epoch_bytes", "relayed_bytes", "privacy"})
+
+
+def test_the_keys_that_were_fixed_are_there(record):
+    plan = parse_plan(TEXT)
+    found = metrics_of(record)
+    assert found["run"] == "run-1"
+    assert found["job"] == "split_nn"
+    assert found["plan_hash"] == plan_hash(plan.message()).hex()
+    assert found["protocol"] == "masked_sum"
+    assert found["versions"]["tertium"] == VERSION
+
+
+def test_epochs_traffic_and_scores(record):
+    epoch(record, 1, 0.5, 100)
+    epoch(record, 2, 0.25, 100)
+    record.note("evaluated", epoch=2, scores={"auc": SCORE})
+    traffic(record, 1, 230, {"a>b": 11})
+    found = metrics_of(record)
+    assert found["seconds"] == {"epoch": [0.5, 0.25], "total": 0.75}
+    assert found["rounds"] == 8
+    assert found["bytes"] == {"a>neutral-server": 230}
+    assert found["epoch_bytes"] == {"a>neutral-server": 100, "neutral-server>a": 200}
+    assert found["relayed_bytes"] == {"a>b": 11}
+    assert found["scores"] == {"auc": SCORE}
+
+
+def test_an_epoch_trained_again_after_a_resume_counts_once_and_its_bytes_twice(record):
+    epoch(record, 1, 0.5, 100)
+    epoch(record, 2, 9.0, 100)  # lost with the pause: its barrier was not committed
+    record.note("paused", sentence="x")
+    record.note("resumed", generation=2, barrier=1)
+    epoch(record, 2, 0.25, 100)
+    traffic(record, 2, 100, {"a>b": 1})
+    traffic(record, 3, 30, {"a>b": 2, "b>a": 4})  # a prediction
+    found = metrics_of(record)
+    assert found["seconds"] == {"epoch": [0.5, 0.25], "total": 0.75}
+    assert found["bytes"] == {"a>neutral-server": 130}
+    assert found["relayed_bytes"] == {"a>b": 3, "b>a": 4}
+
+
+def test_ratios_divide_medians(record):
+    epoch(record, 1, 1.0, 100)
+    epoch(record, 2, 3.0, 100)
+    record.note("baseline", scores={"auc": SCORE}, keras_fit_seconds=[1.0, 4.0, 2.0], tf_function_seconds=[0.5, 0.5])
+    found = metrics_of(record)
+    assert found["ratio"] == {"keras_fit": 1.0, "tf_function": 4.0}
+    assert found["baseline"]["scores"] == {"auc": SCORE}
+    assert found["baseline"]["seconds"] == {"keras_fit": [1.0, 4.0, 2.0], "tf_function": [0.5, 0.5]}
+
+
+def test_the_file_is_the_document(record):
+    epoch(record, 1, 0.5, 100)
+    write_metrics(record)
+    text = (record.directory / "metrics.json").read_text()
+    assert json.loads(text) == metrics_of(record)
+    assert text.endswith("\n")
+    assert [path.name for path in record.directory.iterdir() if path.suffix == ".part"] == []
+
+
+def test_versions_are_of_what_is_installed():
+    found = versions()
+    assert found["tertium"] == VERSION
+    assert {"python", "numpy", "grpcio", "protobuf"} <= found.keys()

@@ -1,0 +1,138 @@
+"""coordinator.plan: what a plan becomes on the wire, and what its hash covers."""
+
+import pytest
+
+from coordinator.plan import Plan, parse_plan
+from kernel.plan_message import check_plan_message, label_holder, network_spec, plan_hash, scale_bits
+from kernel.wire.channel import MAX_MESSAGE_BYTES
+from protos.v1 import plan_pb2
+
+TEXT = """
+# a comment
+name = "fraud"
+seed = 9
+epochs = 4
+batch_rows = 100
+test_fraction = 0.25
+barrier_every_epochs = 2
+
+[network]
+widths = [8, 4]
+activations = ["sigmoid", "relu"]
+
+[optimizer]
+name = "momentum"
+learning_rate = 0.01
+momentum = 0.5
+
+[[parties]]
+name = "a"
+table = "t"
+columns = ["V1..V3", "V5"]
+label = "y"
+
+[[parties]]
+name = "b"
+table = "u"
+columns = ["W1"]
+"""
+
+
+def hash_of(text):
+    return plan_hash(parse_plan(text).message())
+
+
+def test_every_number_of_the_file_is_in_the_message():
+    message = parse_plan(TEXT).message()
+    assert message == plan_pb2.RunPlan(
+        name="fraud",
+        job=plan_pb2.JOB_KIND_SPLIT_NN,
+        protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM,
+        ring=plan_pb2.RingPlan(ring_bits=32, fractional_bits=16),
+        network=plan_pb2.NetworkPlan(
+            widths=[8, 4],
+            activations=["sigmoid", "relu"],
+            loss="binary",
+            outputs=1,
+            optimizer=plan_pb2.OptimizerPlan(name="momentum", learning_rate=0.01, momentum=0.5),
+            seed=9,
+        ),
+        parties=[
+            plan_pb2.PartyPlan(name="a", table="t", columns=["V1..V3", "V5"], label="y"),
+            plan_pb2.PartyPlan(name="b", table="u", columns=["W1"]),
+        ],
+        epochs=4,
+        batch_rows=100,
+        test_fraction=0.25,
+        barrier_every_epochs=2,
+    )
+    check_plan_message(message)  # a party holds it to its own safety, and finds nothing
+    assert label_holder(message) == "a"
+    assert network_spec(message.network).widths == (8, 4)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "ring", "scale", "dealer"), [("masked_sum", (32, 16), 16, ""), ("beaver", (64, 20), 40, "coordinator")]
+)
+def test_a_protocol_brings_its_ring_and_its_dealer(protocol, ring, scale, dealer):
+    plan = parse_plan(TEXT.replace("[network]", f'[first_layer]\nprotocol = "{protocol}"\n[network]'))
+    assert plan.first_layer.ring == ring
+    message = plan.message()
+    assert (message.ring.ring_bits, message.ring.fractional_bits) == ring
+    assert scale_bits(message) == scale
+    assert message.dealer == dealer
+    check_plan_message(message)
+
+
+def test_naming_the_default_dealer_changes_nothing():
+    beaver = TEXT.replace("[network]", '[first_layer]\nprotocol = "beaver"\n[network]')
+    assert hash_of(beaver) == hash_of(beaver.replace("[network]", 'dealer = "coordinator"\n[network]'))
+
+
+def test_the_hash_is_of_the_experiment_not_of_its_spelling():
+    respelled = TEXT.replace("# a comment\n", "").replace('columns = ["W1"]', "columns = [\n  'W1',\n]")
+    respelled = respelled.replace("[network]", '[first_layer]\nprotocol = "masked_sum"\nring_bits = 32\n[network]')
+    assert hash_of(respelled) == hash_of(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('name = "fraud"', 'name = "other"'),
+        ("seed = 9", "seed = 10"),
+        ("epochs = 4", "epochs = 5"),
+        ("batch_rows = 100", "batch_rows = 101"),
+        ("0.25", "0.26"),
+        ("barrier_every_epochs = 2", "barrier_every_epochs = 1"),
+        ("[8, 4]", "[8, 5]"),
+        ('"relu"', '"tanh"'),
+        ("0.01", "0.02"),
+        ("momentum = 0.5", "momentum = 0.6"),
+        ('table = "u"', 'table = "v"'),
+        ('"V5"', '"V6"'),
+        ('label = "y"', 'label = "z"'),
+    ],
+)
+def test_whatever_an_experiment_depends_on_changes_the_hash(old, new):
+    assert TEXT.count(old) == 1
+    assert hash_of(TEXT.replace(old, new)) != hash_of(TEXT)
+
+
+def test_what_only_a_local_run_reads_does_not():
+    local = TEXT + '\n[local.tables.t]\nsource = "rows.csv"\n'
+    assert parse_plan(local).local.tables == {"t": {"source": "rows.csv"}}
+    assert hash_of(local) == hash_of(TEXT)
+
+
+def test_a_step_may_fill_a_message_and_not_more():
+    rows = MAX_MESSAGE_BYTES // (8 * 4)
+    assert parse_plan(TEXT.replace("batch_rows = 100", f"batch_rows = {rows}")).batch_rows == rows
+    with pytest.raises(Exception, match="lower batch_rows"):
+        parse_plan(TEXT.replace("batch_rows = 100", f"batch_rows = {rows + 1}"))
+
+
+def test_a_plan_does_not_change_after_it_was_checked():
+    plan = parse_plan(TEXT)
+    with pytest.raises(Exception, match="frozen"):
+        plan.epochs = 7
+    assert isinstance(plan, Plan)
