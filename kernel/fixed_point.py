@@ -45,9 +45,9 @@ class FixedPoint:
             needed = int(np.ceil(np.log2(magnitude * self.addends + 1)))
             left = self.ring_bits - 1 - self.fractional_bits
             remedy = (
-                "use ring_bits=64 or scale the columns"
+                "lower the learning rate, use ring_bits=64 or scale the columns"
                 if self.ring_bits == 32
-                else "lower fractional_bits or scale the columns"
+                else "lower the learning rate or fractional_bits, or scale the columns"
             )
             raise FixedPointError(
                 f"|{what}| reaches {magnitude:.6g} and with {self.addends} addend(s) needs {needed} integer bits; "

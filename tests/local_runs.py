@@ -65,7 +65,7 @@ def follow(
 ) -> Iterator[Event]:
     """Events of a run as they come, up to the first that is ``until`` or that ends this stretch of the run.
 
-    After ``seconds`` the client is closed, which ends the wait with a PeerError: a federation that hangs fails its test.
+    After ``seconds`` the client is closed, which ends the wait with a PeerError: a hanging federation fails its test.
     """
     deadline = threading.Timer(seconds, client.close)
     deadline.start()
@@ -97,7 +97,7 @@ class FinishedRun:
 
     Attributes:
       directory: plan, events and metrics; roles: the federation's role directories.
-      events: of training; predicted: the event that ended each prediction.
+      events: of training, up to `done`.
     """
 
     run: str
@@ -145,12 +145,8 @@ def predict(federation: LocalFederation, run: str, table: str) -> Event:
     return last
 
 
-def network_outputs(run: FinishedRun, rows: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Linear outputs float64[rows, outputs] of the trained network, written out in numpy.
-
-    Args:
-      rows: encoded, float[rows, columns]; theta: [columns, widths[0]] in the same order of columns.
-    """
+def network_outputs(run: FinishedRun, z1: np.ndarray) -> np.ndarray:
+    """Linear outputs float64[rows, outputs] of the trained network above z1, float[rows, widths[0]], in numpy."""
     holder = next(party.name for party in run.plan.parties if party.label)
     stack, head = run.barrier("neutral-server")["stack"], run.barrier(holder)["label_head"]
     functions: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -159,7 +155,7 @@ def network_outputs(run: FinishedRun, rows: np.ndarray, theta: np.ndarray) -> np
         "relu": lambda z: np.maximum(z, 0),
         "identity": lambda z: z,
     }
-    h = rows.astype(np.float64) @ theta.astype(np.float64)
+    h = z1.astype(np.float64)
     for layer, activation in enumerate(run.plan.network.activations):
         kernel = np.eye(h.shape[1]) if layer == 0 else stack[f"kernel_{layer}"].astype(np.float64)
         h = functions[activation](h @ kernel + stack[f"bias_{layer}"])

@@ -26,7 +26,7 @@ from coordinator.certificate_authority import (
 from coordinator.cli.operator_client import OperatorClient
 from coordinator.plan import Plan
 from kernel.durable import write_durably
-from kernel.errors import BadInputError, TertiumError
+from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
 from kernel.wire.identity import Peer, fingerprint, load_certificate
 
 _READY_SECONDS = 60.0
@@ -153,11 +153,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         wanted = {party.name for party in self._plan.parties}
-        self.client.wait_ready(_READY_SECONDS)
-        while True:
-            status = self.client.status()
-            if wanted <= set(status.attending) and status.neutral_server:
-                return
+        while not self._all_there(wanted):
             for name, child in self._children.items():
                 if child.poll() is not None:
                     raise _child_error(name, child.returncode, self.roles / name / "log")
@@ -166,6 +162,13 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
                     f"the local roles did not come up within {_READY_SECONDS:g} s; look at {self.roles}/*/log"
                 )
             time.sleep(0.05)  # the children's state is not ours to wait on
+
+    def _all_there(self, wanted: set[str]) -> bool:
+        try:
+            status = self.client.status()
+        except PeerError:
+            return False  # the coordinator is not up yet
+        return wanted <= set(status.attending) and bool(status.neutral_server)
 
     def _certificates(self, names: list[str]) -> None:
         directory = self.roles / "certs"
@@ -247,4 +250,5 @@ def _child_error(name: str, code: int, log: Path) -> TertiumError:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     sentence = lines[-1].removeprefix("error: ") if lines else "it wrote no log"
     message = f"{name} stopped with exit code {code}: {sentence}"
-    return BadInputError(message) if code == BadInputError.exit_code else TertiumError(message)
+    kinds = {kind.exit_code: kind for kind in (BadInputError, PeerError, PolicyError)}
+    return kinds.get(code, TertiumError)(message)

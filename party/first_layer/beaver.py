@@ -171,4 +171,4 @@ class Beaver:
         bound = self._row_norm * float(np.abs(weights).max(initial=0.0))
         if not bound <= self._product_ring.limit:
             bound = float(np.abs(batch @ weights).max(initial=0.0))
-        self._product_ring.check(bound, "z1 of this party's columns")
+        self._product_ring.check(bound, "z1 of this party's columns (two factors: twice the plan's f)")
