@@ -2,9 +2,11 @@
 
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from house import NAMES, House, LongRun, OpenFederation, breast_cancer_plan, long_epoch_plan
 from open_sockets import ProcessView, look_at
 from recordings import COORDINATOR, SERVER, Recording
@@ -13,8 +15,12 @@ from coordinator.run_store import Event
 
 
 def pytest_configure() -> None:
-    """SIGTERM ends a session as Ctrl-C does: fixtures stop their processes first."""
+    """SIGTERM ends a session as Ctrl-C does: fixtures stop their processes first.
+
+    Logs go to the process's own standard error: the stream a test's capture puts in its place closes with the test.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A gRPC server as every listening role runs it: mutual TLS, one port for itself, health, one interceptor for errors."""
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,12 @@ def require(context: Any, *roles: Role) -> Peer:
     if peer.role not in roles:
         raise CertificateError(f"{peer.name!r} calls as {peer.role}; this call is for {' or '.join(roles)}")
     return peer
+
+
+def _note(level: str, event: str, **fields: Any) -> None:
+    """Log; a broken log (closed standard error, full disk) must not change what the caller is told."""
+    with contextlib.suppress(OSError, ValueError):
+        getattr(_log, level)(event, **fields)
 
 
 class ErrorInterceptor(grpc.ServerInterceptor):
@@ -96,12 +103,12 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         if not context.is_active():
             return  # the caller has gone; there is nobody to tell
         if isinstance(error, TertiumError):
-            _log.warning("refused", method=method, sentence=str(error))
+            _note("warning", "refused", method=method, sentence=str(error))
             failure = failure_of(error, origin=self._name)
             context.set_trailing_metadata(((METADATA_KEY, failure.SerializeToString()),))
             context.abort(status_of(error), str(error))
         incident = secrets.token_hex(4)
-        _log.error("fault", method=method, incident=incident, exc_info=error)
+        _note("error", "fault", method=method, incident=incident, exc_info=error)
         context.abort(grpc.StatusCode.INTERNAL, f"fault {incident} at {self._name}; its log says more")
 
 

@@ -101,7 +101,7 @@ def test_headroom_for_addends_counts():
 
 
 def test_a_wide_ring_offers_fewer_fractional_bits():
-    with pytest.raises(FixedPointError, match="lower fractional_bits or scale the columns"):
+    with pytest.raises(FixedPointError, match="lower the learning rate or fractional_bits, or scale the columns"):
         FixedPoint(64, 40).check(1e9, "z1")
 
 

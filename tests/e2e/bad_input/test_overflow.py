@@ -9,7 +9,7 @@ CASES = {
     "beaver": (
         {"optimizer": {"learning_rate": 9e5}, "first_layer": {"protocol": "beaver"}},
         "the ring leaves 23 with f=40",
-        "lower fractional_bits",
+        "lower the learning rate or fractional_bits",
     ),
 }
 
@@ -18,7 +18,7 @@ CASES = {
 @pytest.mark.parametrize(("changes", "room", "remedy"), CASES.values(), ids=CASES)
 def test_an_overflow_names_what_does_not_fit_and_the_remedy(changes, room, remedy, federation):
     outcome = federation.run(("ann", "people"), ("bob", "people"), **changes)
-    outcome.refused(2, "|z1 of this party's columns| reaches ", " integer bits; ", room, remedy)
+    outcome.refused(2, "|z1 of this party's columns", "| reaches ", " integer bits; ", room, remedy)
     run = federation.runs()[-1]
     for role in ("ann", "bob", "neutral-server"):
         assert (federation.directory / role / "state" / run / "barriers" / "0" / "manifest.json").exists()
@@ -49,6 +49,10 @@ def test_a_local_run_with_too_many_fractional_bits(command, tmp_path):
     )
     plan = write_toml(tmp_path / "trial.toml", document)
     outcome = command("run", plan, "--local")
-    outcome.refused(2, "|z1 of this party's columns| reaches ", "the ring leaves 8 with f=23: use ring_bits=64")
+    outcome.refused(
+        2,
+        "|z1 of this party's columns| reaches ",
+        "the ring leaves 8 with f=23: lower the learning rate, use ring_bits=64",
+    )
     (run,) = (tmp_path / "runs").iterdir()
     assert (run / "roles" / "ann" / "state" / run.name / "barriers" / "0" / "manifest.json").exists()
