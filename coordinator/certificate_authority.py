@@ -5,6 +5,7 @@ anything, which is why parties also pin their peers' fingerprints.
 """
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kernel.errors import CertificateError
-from kernel.wire.identity import Peer, fingerprint, load_certificate
+from kernel.wire.identity import NAME_PATTERN, Peer, fingerprint, load_certificate
 
 AUTHORITY_CERTIFICATE = "authority.pem"
 AUTHORITY_KEY = "authority.key"
@@ -103,6 +104,8 @@ class CertificateAuthority:
         days: int = 825,
     ) -> Issued:
         """A certificate for one role and name, good for TLS at both ends."""
+        if not re.fullmatch(NAME_PATTERN, peer.name):
+            raise CertificateError("a certificate's name is 1 to 63 letters, digits, '.', '_' or '-'; choose another")
         key = ec.generate_private_key(ec.SECP256R1())
         start = valid_from or datetime.now(UTC) - _CLOCK_SKEW
         names = [

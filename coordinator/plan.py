@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from kernel.network import ActivationName, LossName, OptimizerName
+from kernel.plan_message import MIN_INTEGER_BITS
 from kernel.settings import Settings, parse_settings
 from kernel.wire.channel import MAX_MESSAGE_BYTES
 from protos.v1 import plan_pb2
@@ -130,9 +131,9 @@ class Plan(Settings):
         if layer.protocol == "beaver" and bits != 64:
             raise ValueError("beaver multiplies two fixed-point factors and needs ring_bits = 64")
         integer_bits = bits - 1 - (2 * fractional if layer.protocol == "beaver" else fractional)
-        if integer_bits < 8:
+        if integer_bits < MIN_INTEGER_BITS:
             raise ValueError(
-                f"fractional_bits = {fractional} leaves {integer_bits} integer bits for z1 in a ring of {bits}; at least 8 are wanted: "
+                f"fractional_bits = {fractional} leaves {integer_bits} integer bits for z1 in a ring of {bits}; at least {MIN_INTEGER_BITS} are wanted: "
                 "lower fractional_bits or use ring_bits = 64"
             )
 

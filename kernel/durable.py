@@ -26,7 +26,9 @@ def write_durably(path: Path, data: bytes) -> None:
     """Replace ``path`` in one step: write aside, fsync, rename, fsync the directory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".part")
-    with aside.open("wb") as file:
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # state is its owner's alone
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -50,7 +50,7 @@ class FixedPoint:
                 else "lower the learning rate or fractional_bits, or scale the columns"
             )
             raise FixedPointError(
-                f"|{what}| reaches {magnitude:.6g} and with {self.addends} addend(s) needs {needed} integer bits; "
+                f"|{what}| with {self.addends} addend(s) needs {needed} integer bits; "
                 f"the ring leaves {left} with f={self.fractional_bits}: {remedy}"
             )
 

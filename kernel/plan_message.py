@@ -22,6 +22,10 @@ from protos.v1 import plan_pb2
 Name = TypeVar("Name", ActivationName, LossName, OptimizerName)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _MAX_WIDTH = 1 << 16
+MIN_INTEGER_BITS = 8
+"""Room z1 must have: a plan with less could be made to overflow, and each overflow tells a magnitude."""
+
+_OWN_NAMES = re.compile(r"lobby|doctor-.*|predictions|initialisation\.key|secrets\.key|.*\.part")
 
 
 def plan_hash(plan: plan_pb2.RunPlan) -> bytes:
@@ -35,6 +39,8 @@ def safe_run_name(run: str) -> str:
     Raises:
       WireError: it cannot.
     """
+    if _OWN_NAMES.fullmatch(run):
+        raise WireError(f"a run cannot be called {run!r}, which Tertium uses itself; choose another name")
     if not _RUN_NAME.fullmatch(run):
         raise WireError("a run id is 1 to 80 letters, digits, '.', '_' or '-', starting with a letter or digit")
     return run
@@ -87,6 +93,9 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
     ring_of(plan.ring)
     if beaver and plan.ring.ring_bits != 64:
         raise WireError(f"beaver needs a ring of 64 bits, the plan says {plan.ring.ring_bits}")
+    integer_bits = plan.ring.ring_bits - 1 - scale_bits(plan)
+    if integer_bits < MIN_INTEGER_BITS:
+        raise WireError(f"the plan leaves {integer_bits} integer bits for z1; at least {MIN_INTEGER_BITS} are wanted")
     if beaver != bool(plan.dealer) or plan.dealer in (*names, "neutral-server"):
         raise WireError("the dealer of beaver is the coordinator, and masked_sum has none; this plan says otherwise")
     if not (plan.epochs >= 1 and plan.batch_rows >= 1 and 0 < plan.test_fraction < 1):

@@ -30,7 +30,7 @@ class RunTable:
     def members(self, run: str) -> Iterable[str]:
         """Parties of the live run of that name."""
         session = self._session
-        return session.parties if session is not None and session.run == run else ()
+        return session.parties if session is not None and session.run == run and self.active() else ()
 
     def active(self) -> str:
         session = self._session

@@ -76,6 +76,7 @@ class RelayService(relay_pb2_grpc.RelayServicer):
                     raise
             finally:
                 self._desk.close_mailbox(party, mailbox, outbox)
+                outbox.close()
 
         threading.Thread(target=read, name=f"relay {party}", daemon=True).start()
         yield from outbox

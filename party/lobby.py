@@ -60,6 +60,8 @@ class Lobby:
                 stream.send(relay_pb2.RelayFrame(envelope=self._probe(frame.envelope)))
         except TertiumError as error:
             _log.warning("probe refused", sentence=str(error))
+        except Exception as error:
+            _log.error("probe failed", exc_info=error)  # the mailbox stays open for the next one
 
     def _introduce(self, theirs: relay_pb2.Introduction) -> relay_pb2.Introduction:
         pin = self._settings.policy.peers.get(theirs.sender)

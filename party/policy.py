@@ -27,21 +27,32 @@ def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: 
     for party in plan.parties:
         if party.name != me and party.name not in policy.peers:
             raise PolicyError(f"{me!r} has not pinned {party.name!r}; add its fingerprint to policy.peers to accept it")
-    check_columns(policy, me, mine.table, [*mine.columns, *([mine.label] if mine.label else [])], tables)
+    check_columns(me, mine.table, list(mine.columns), policy.columns, tables)
+    if mine.label:
+        check_columns(me, mine.table, [mine.label], policy.labels, tables, use="label")
 
 
 def check_columns(
-    policy: PolicySettings, me: str, table: str, wanted: Sequence[str], tables: Mapping[str, Sequence[str]]
+    me: str,
+    table: str,
+    wanted: Sequence[str],
+    offers: Mapping[str, Sequence[str]],
+    tables: Mapping[str, Sequence[str]],
+    *,
+    use: str = "column",
 ) -> None:
-    """Refuse a table or column the policy does not offer."""
+    """Refuse a table or column the policy does not offer for this use.
+
+    A label is offered on its own: gradients give it away, so a feature must not become one by a plan's wish.
+    """
     from party.rows.schema import select_columns
 
     if table not in tables:
         raise PolicyError(f"{me!r} declares no table {table!r}; its tables are {', '.join(sorted(tables)) or 'none'}")
-    if table not in policy.columns:
-        raise PolicyError(f"the policy of {me!r} offers no column of table {table!r}; add it under policy.columns")
+    if table not in offers:
+        raise PolicyError(f"the policy of {me!r} offers no {use} of table {table!r}; add it under policy.{use}s")
     try:
-        offered = set(select_columns(tables[table], policy.columns[table]))
+        offered = set(select_columns(tables[table], offers[table]))
         asked = select_columns(tables[table], wanted)
     except RowsError as error:
         raise PolicyError(f"table {table!r} at {me!r}: {error}") from error
@@ -49,7 +60,7 @@ def check_columns(
     if refused:
         shown = ", ".join(refused[:5]) + (" …" if len(refused) > 5 else "")
         raise PolicyError(
-            f"the policy of {me!r} does not offer {len(refused)} column(s) of {table!r} that the plan wants: {shown}"
+            f"the policy of {me!r} does not offer {len(refused)} {use}(s) of {table!r} that the plan wants: {shown}"
         )
 
 

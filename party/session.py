@@ -84,13 +84,8 @@ class PartySession:
         self._store = BarrierStore(self._directory / "barriers", self._membership.plan_hash)
         self._links = self._meet_peers()
         if self._predict_table:
-            check_columns(
-                self._settings.policy,
-                self._settings.name,
-                self._predict_table,
-                list(self._part.columns),
-                tables,
-            )
+            offers = self._settings.policy.columns
+            check_columns(self._settings.name, self._predict_table, list(self._part.columns), offers, tables)
             return self._prepare_prediction()
         self._rows = self._load(self._part.table, self._part.label)
         self._split: Split = self._rows.split(self._plan.test_fraction, self._plan.network.seed)

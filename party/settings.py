@@ -23,7 +23,11 @@ class PolicySettings(Settings):
     peers: dict[str, str] = Field(description="party name -> certificate fingerprint, `sha256:…` (tertium certs show)")
     job_kinds: tuple[Literal["split_nn"], ...] = Field(("split_nn",), description="job kinds this party takes part in")
     columns: dict[str, tuple[str, ...]] = Field(
-        description="table -> columns (or ranges V1..V14) that may be trained on; the label counts as a column"
+        description="table -> columns (or ranges V1..V14) a plan may use as input"
+    )
+    labels: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="table -> columns a plan may use as its label; training gives a label away to every role",
     )
 
     @field_validator("peers")

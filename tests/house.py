@@ -33,6 +33,7 @@ class OpenFederation(LocalFederation):
         if name in NAMES:
             document["tables"] = {table: {"source": f"builtin:{table}"} for table in TABLES}
             document["policy"]["columns"] = {table: [columns] for table, columns in TABLES.items()}
+            document["policy"]["labels"] = document["policy"]["columns"]
         super()._config(name, document)
 
 

@@ -10,6 +10,7 @@ from coordinator.event_message import decode_event
 from coordinator.run_store import Event
 from kernel.durable import write_durably
 from kernel.errors import BadInputError, PeerError, WireError
+from kernel.plan_message import safe_run_name
 from kernel.process import TlsSettings, load_identity
 from kernel.wire.channel import dial
 from kernel.wire.diagnosis import Finding, reach
@@ -60,15 +61,15 @@ class OperatorClient:
 
     def submit(self, plan_text: str, run: str = "") -> tuple[str, int]:
         reply = self._call(self._stub.Submit, operation_pb2.SubmitRequest(plan_toml=plan_text, run=run))
-        return reply.run, reply.first_event
+        return safe_run_name(reply.run), reply.first_event
 
     def resume(self, run: str) -> tuple[str, int]:
         reply = self._call(self._stub.Resume, operation_pb2.ResumeRequest(run=run))
-        return reply.run, reply.first_event
+        return safe_run_name(reply.run), reply.first_event
 
     def predict(self, run: str, table: str) -> tuple[str, int]:
         reply = self._call(self._stub.SubmitPrediction, operation_pb2.PredictionRequest(run=run, table=table))
-        return reply.run, reply.first_event
+        return safe_run_name(reply.run), reply.first_event
 
     def cancel(self, run: str) -> None:
         self._call(self._stub.Cancel, operation_pb2.CancelRequest(run=run))

@@ -194,7 +194,6 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
     def _party(self, name: str, names: list[str], coordinator_port: int, server_port: int) -> None:
         party = next(one for one in self._plan.parties if one.name == name)
         tables = {party.table: local_table(self._plan, party.table), **self._extra_tables}
-        allowed = [*party.columns, *([party.label] if party.label else [])]
         pins = {
             other: fingerprint(load_certificate((self.roles / "certs" / f"{other}.pem").read_bytes(), other))
             for other in names
@@ -210,7 +209,8 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
                 "tables": tables,
                 "policy": {
                     "peers": pins,
-                    "columns": {table: allowed if table == party.table else list(party.columns) for table in tables},
+                    "columns": {table: list(party.columns) for table in tables},
+                    "labels": {party.table: [party.label]} if party.label else {},
                 },
             },
         )

@@ -7,6 +7,7 @@
 [4] a forward pass on the test rows; the label holder scores.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 
@@ -50,6 +51,7 @@ class SplitNnRounds:
             settings,
         )
         self._secrets = secrets
+        self._cancelled = threading.Event()
         self._plan = record.plan.message()
         self._names = [party.name for party in self._plan.parties]
         self._generation = record.next_generation()
@@ -68,14 +70,16 @@ class SplitNnRounds:
         self._guarded(lambda: self._predict(table, request))
 
     def cancel(self) -> None:
+        self._cancelled.set()
         self._roster.abort(self._names, "the operator cancelled the run")
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except TertiumError as error:
-            self._roster.abort(self._names, f"the run is paused: {error}")
-            self._close_stack(str(error))
+        except Exception as error:
+            sentence = str(error) if isinstance(error, TertiumError) else "the coordinator failed; its log says more"
+            self._roster.abort(self._names, f"the run is paused: {sentence}")
+            self._close_stack(sentence)
             raise
         finally:
             self._dealer.close()
@@ -230,6 +234,8 @@ class SplitNnRounds:
         )
 
     def _note_progress(self, party: str, progress: coordination_pb2.Progress) -> None:
+        if party != label_holder(self._plan) or not 0 < progress.step <= progress.steps:
+            return  # only the label holder knows a loss
         self._record.note(
             "progress",
             epoch=progress.epoch,
@@ -308,6 +314,8 @@ class SplitNnRounds:
         timeout_seconds: float,
         progress: Callable[[str, coordination_pb2.Progress], None] | None = None,
     ) -> Reports:
+        if self._cancelled.is_set():
+            raise PeerError("the operator cancelled the run")
         orders = {}
         for name in self._names:
             orders[name] = order()

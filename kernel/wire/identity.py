@@ -5,10 +5,10 @@ client checks at the TLS handshake, so certificates do not depend on addresses.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, get_args
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -24,6 +24,7 @@ from kernel.errors import CertificateError
 
 Role = Literal["party", "neutral-server", "coordinator", "operator"]
 ROLES: tuple[Role, ...] = get_args(Role)
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 
 
 @dataclass(frozen=True)
@@ -144,16 +145,16 @@ def peer_in(certificate: x509.Certificate) -> Peer:
 
 
 def peer_from_uris(uris: list[str]) -> Peer:
-    """The one ``tertium://role/name`` among the URIs of a certificate."""
-    found = [parts for parts in map(urlsplit, uris) if parts.scheme == "tertium"]
+    """The one ``tertium://role/name`` among the URIs of a certificate; matched as written, nothing is dropped."""
+    found = [uri for uri in uris if uri.lower().startswith("tertium:")]
     if len(found) != 1:
         raise CertificateError(
             f"the certificate binds {len(found)} tertium names, one is wanted; use `tertium certs init`"
         )
-    name = found[0].path.removeprefix("/")
+    parts = re.fullmatch(rf"tertium://([a-z-]+)/({NAME_PATTERN})", found[0])
     for role in ROLES:
-        if found[0].netloc == role and name:
-            return Peer(role, name)
+        if parts is not None and parts[1] == role:
+            return Peer(role, parts[2])
     raise CertificateError(f"the certificate names an unknown role; roles are {', '.join(ROLES)}")
 
 

@@ -215,7 +215,7 @@ def test_the_parties_policies_accept_the_plan_they_are_shipped_with(directory, p
     check_plan(settings.policy, message, name, tables)
     if new_rows is not None:
         wanted = next(list(party.columns) for party in message.parties if party.name == name)
-        check_columns(settings.policy, name, new_rows, wanted, tables)
+        check_columns(name, new_rows, wanted, settings.policy.columns, tables)
 
 
 @pytest.mark.parametrize("plan", sorted((DEPLOY / "plans").glob("*.toml")), ids=lambda path: path.name)

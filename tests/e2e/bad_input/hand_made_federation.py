@@ -84,7 +84,7 @@ def party_config(
         "state_directory": "state",
         "tls": tls(certs, name),
         "tables": tables,
-        "policy": policy,
+        "policy": {"labels": policy["columns"], **policy} if "columns" in policy else policy,
         **changes,
     }
 

@@ -1,0 +1,50 @@
+"""party.policy: a plan's wishes against what a party offers; a label is offered on its own."""
+
+import pytest
+
+from kernel.errors import PolicyError
+from party.policy import check_plan
+from party.settings import PolicySettings
+from protos.v1 import plan_pb2
+
+TABLES = {"staff": ["age", "salary", "left"]}
+
+
+def plan(*columns, label="left"):
+    return plan_pb2.RunPlan(
+        job=plan_pb2.JOB_KIND_SPLIT_NN,
+        parties=[
+            plan_pb2.PartyPlan(name="ann", table="staff", columns=columns, label=label),
+            plan_pb2.PartyPlan(name="bob", table="rest", columns=["x"]),
+        ],
+    )
+
+
+def policy(**changes):
+    offers = {"columns": {"staff": ["age..salary"]}, "labels": {"staff": ["left"]}, **changes}
+    return PolicySettings(peers={"bob": "sha256:" + "0" * 64}, **offers)
+
+
+def test_what_is_offered_is_accepted():
+    check_plan(policy(), plan("age", "salary"), "ann", TABLES)
+
+
+def test_a_feature_does_not_become_a_label():
+    with pytest.raises(PolicyError, match=r"does not offer 1 label\(s\) of 'staff' that the plan wants: salary"):
+        check_plan(policy(), plan("age", label="salary"), "ann", TABLES)
+
+
+def test_a_label_does_not_become_a_feature():
+    with pytest.raises(PolicyError, match=r"does not offer 1 column\(s\) of 'staff' that the plan wants: left"):
+        check_plan(policy(), plan("age", "left"), "ann", TABLES)
+
+
+def test_no_label_is_offered_unless_the_policy_says_so():
+    with pytest.raises(PolicyError, match="offers no label of table 'staff'; add it under policy.labels"):
+        check_plan(policy(labels={}), plan("age"), "ann", TABLES)
+
+
+def test_an_unpinned_peer_is_refused():
+    stranger = PolicySettings(peers={}, columns={"staff": ["age"]}, labels={"staff": ["left"]})
+    with pytest.raises(PolicyError, match="has not pinned 'bob'"):
+        check_plan(stranger, plan("age"), "ann", TABLES)
