@@ -77,6 +77,16 @@ def transcript_recorder(directory: Path | None, name: str) -> Recorder | None:
     return None if directory is None else TranscriptWriter(directory / f"{name}.transcript")
 
 
+class _StandardError:
+    """Whatever standard error is when a line is written: loggers are kept, and outlive a redirected stream."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure_logging(name: str, *, as_json: bool) -> None:
     """Structured lines on standard error: run, step, bytes, seconds, loss; nothing of a row."""
     renderer: Any = (
@@ -91,7 +101,7 @@ def configure_logging(name: str, *, as_json: bool) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_StandardError())  # type: ignore[arg-type],
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=name)
