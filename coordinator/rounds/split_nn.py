@@ -143,6 +143,7 @@ class SplitNnRounds:
                 scale_bits=scale_bits(plan),
                 parties=self._names,
                 label_holder=label_holder(plan),
+                cut_dtype=plan.cut_dtype,
             )
         )
         prepare = coordination_pb2.Prepare(plan=plan, predict_table=table, request=request)
