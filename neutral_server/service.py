@@ -12,6 +12,7 @@ from kernel.wire.tensor_frame import TensorFrame
 from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
 from protos.v1 import (
+    common_pb2,
     relay_pb2,
     relay_pb2_grpc,
     split_training_pb2,
@@ -108,6 +109,15 @@ class StackControlService(stack_control_pb2_grpc.StackControlServicer):
         require(context, "coordinator")
         self._runs.open_pass(request)
         return stack_control_pb2.OpenPassReply()
+
+    def DescribePass(
+        self, request: stack_control_pb2.DescribePassRequest, context: Any
+    ) -> stack_control_pb2.DescribePassReply:
+        require(context, "coordinator")
+        phases = self._runs.session(request.run, request.generation).describe_pass()
+        return stack_control_pb2.DescribePassReply(
+            phases=[common_pb2.PhaseSeconds(phase=phase, seconds=seconds) for phase, seconds in phases.items()]
+        )
 
     def HoldStackBarrier(
         self, request: stack_control_pb2.HoldStackBarrierRequest, context: Any

@@ -17,6 +17,7 @@ from kernel.batch_order import batch_sizes
 from kernel.errors import PeerError, StepError, TertiumError
 from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec
+from kernel.phases import PhaseClock
 from kernel.ring import RingArray
 from kernel.run_state import RunState, advance
 from kernel.wire.codec import decode_ring, decode_tensor, encode_tensor
@@ -94,6 +95,7 @@ class StackSession:
         self._pass: _Pass | None = None
         self._error: TertiumError | None = None
         self.state = RunState.JOINED
+        self.phases = PhaseClock()
 
     def begin(self, batches: Sequence[int]) -> None:
         """Compile ahead for the batch sizes to come."""
@@ -137,6 +139,7 @@ class StackSession:
         """
         with self._lock:
             self._check_alive()
+            self.phases.mark("wait for frames")
             kind = frame.message.WhichOneof("kind")
             current = self._check_header(party, frame.message.header)
             if kind == "share":
@@ -145,6 +148,7 @@ class StackSession:
                 self._take_head_gradient(current, party, frame)
             else:
                 raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of a pass")
+            self.phases.mark("send")
 
     def left(self, party: str) -> None:
         """A party's stream ended."""
@@ -176,6 +180,11 @@ class StackSession:
             self._error = self._error or StepError(f"generation {self.generation} of run {self.run} is closed")
             for outbox in self._outboxes.values():
                 outbox.close()
+
+    def describe_pass(self) -> dict[str, float]:
+        """Seconds per phase since the last question."""
+        with self._lock:
+            return self.phases.take()
 
     def held_state(self) -> dict[str, NDArray[Any]]:
         """The stack between passes, for a barrier."""
@@ -236,7 +245,9 @@ class StackSession:
     def _run_forward(self, current: _Pass, number: int) -> None:
         step = current.steps[number]
         run = self._stack.forward if current.purpose == common_pb2.PURPOSE_TRAIN else self._stack.predict
+        self.phases.mark("check and add shares")
         activation = run(step.shares.reconstruct(), self._scale_bits, self._ring.ring_bits)
+        self.phases.mark("forward")
         header = self._header(current, number)
         message, payload = encode_tensor(activation, dtype=self._cut_dtype)
         step.activation = TensorFrame(split_training_pb2.ServerFrame(header=header, cut_activation=message), payload)
@@ -271,7 +282,10 @@ class StackSession:
             self._answer_again(step, party)
             return
         step.head_gradient = dh
-        message, payload = encode_tensor(self._stack.backward(dh), dtype=self._cut_dtype)
+        self.phases.mark("check head gradient")
+        gradient = self._stack.backward(dh)
+        self.phases.mark("backward")
+        message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
         header = self._header(current, number)
         step.gradient = TensorFrame(split_training_pb2.ServerFrame(header=header, cut_gradient=message), payload)
         for name in self.parties:

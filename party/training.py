@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices, batch_sizes, batches
 from kernel.errors import StepError
+from kernel.phases import PhaseClock
 from kernel.plan_message import cut_dtype, scale_bits
 from kernel.randomness import StreamPosition
 from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
@@ -77,6 +78,7 @@ class Trainer:
         self._scale_bits, self._label_side = scale_bits(membership.plan), label_side
         self._cut_dtype = cut_dtype(membership.plan.cut_dtype)
         self._stream, self._wait = stream, wait_seconds
+        self.phases = PhaseClock()
         self._passes: set[tuple[int, int]] = set()
 
     def train(self, order: RowIndices, batch_rows: int, epoch: int, progress: OnProgress) -> float:
@@ -86,12 +88,16 @@ class Trainer:
         loss_sum, rows_done, last_report = 0.0, 0, time.monotonic()
         for step, rows in enumerate(batches(order, batch_rows)):
             header = self._membership.header(epoch, step, common_pb2.PURPOSE_TRAIN)
+            self.phases.start()
             batch = self._block.rows[rows]
             self._send_share(rows, batch, header)  # [1]
+            self.phases.mark("share")
             self._first_layer.make_ahead()
+            self.phases.mark("masks ahead")
             if self._label_side is not None:
                 loss_sum += self._head_step(self._label_side, rows, header) * len(rows)  # [2]
             frame = self._frame(header, "cut_gradient")
+            self.phases.mark("wait for dL/dz1")
             gradient = decode_tensor(
                 frame.message.cut_gradient,
                 frame.payload,
@@ -100,6 +106,7 @@ class Trainer:
                 what="dL/dz1 of the neutral server",
             )
             self._block.update(batch, gradient)  # [3]
+            self.phases.mark("update")
             rows_done += len(rows)
             if time.monotonic() - last_report >= _PROGRESS_SECONDS:
                 last_report = time.monotonic()
@@ -143,10 +150,13 @@ class Trainer:
 
     def _head_step(self, side: LabelSide, rows: RowIndices, header: common_pb2.StepHeader) -> float:
         activation = self._activation(header, len(rows))
+        self.phases.mark("wait for h_L")
         loss, gradient = side.head.loss_and_gradient(activation, side.labels[rows])
         message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
         self._stream.send(TensorFrame(split_training_pb2.PartyFrame(header=header, head_gradient=message), payload))
+        self.phases.mark("label head")
         side.head.apply()
+        self.phases.mark("label head update")
         return loss
 
     def _activation(self, header: common_pb2.StepHeader, rows: int) -> NDArray[np.float32]:
