@@ -1,14 +1,14 @@
 """Where a step's time goes: seconds per phase, marked in passing."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 
 
 class PhaseClock:
     """Each `mark` books the time since the one before under a name. One thread."""
 
     def __init__(self) -> None:
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._last = time.perf_counter()
 
     def start(self) -> None:
