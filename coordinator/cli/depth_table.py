@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Column, Table
 
+from coordinator.report.quantities import three_digits
 from coordinator.sweeps.bench_log import Record, Spread
 
 
@@ -30,11 +31,14 @@ def print_depth(record: Record, console: Console) -> None:
             f"{depth['busiest_bytes'] / 1e6:.3f}",
             f"{depth['all_bytes'] / 1e6:.3f}",
             f"{depth['least']['all_bytes'] / 1e6:.3f}",
-            str(Spread(**depth["ring_ms"])),
-            str(Spread(**depth["plain_ms"])),
+            *(_two_lines(Spread(**depth[key])) for key in ("ring_ms", "plain_ms")),
         )
     console.print(table)
     console.print(
         "Bytes are of one step. The plan as it is and `beaver` are protocols that run; `cost model` is a protocol that is "
         "not built: its words are counted, its products timed."
     )
+
+
+def _two_lines(spread: Spread) -> str:
+    return f"{three_digits(spread.median)}\n{three_digits(spread.lowest)}–{three_digits(spread.highest)}"

@@ -83,7 +83,7 @@ def measure_depth(case: DepthCase, repeats: int) -> dict[str, Any]:
     Returns:
       ``shape``: columns, widths, rows, parties; ``server``: bytes of a step as the plan is, with layers 2 ... L plain on
       the neutral server; ``depths``: for i = 1 ... L bytes on the busiest link direction and on all links (``least``:
-      each value masked once), and milliseconds with their spread over ``repeats``; ``products``: every product of the
+      each value masked once), milliseconds with their spread over ``repeats``, and their ratio repeat by repeat; ``products``: every product of the
       deepest step, by its shape.
 
     Raises:
@@ -121,6 +121,8 @@ def measure_depth(case: DepthCase, repeats: int) -> dict[str, Any]:
 
 def _depth(case: DepthCase, depth: int, products: Sequence[SecretProduct], times: ProductTimes) -> dict[str, Any]:
     message = case.plan.message()
+    ring = _step_times(times.ring, [product.kernel_shape for product in products])
+    plain = _step_times(times.plain, [product.shape for product in products])
     server = server_links(message, case.rows, case.encoded_columns, depth)
     secret, least = (
         secret_links(message, case.rows, case.encoded_columns, depth, masked_once=once) for once in (False, True)
@@ -133,8 +135,9 @@ def _depth(case: DepthCase, depth: int, products: Sequence[SecretProduct], times
         "secret_bytes": secret.total(),
         **_totals(server + secret),
         "least": _totals(server + least),
-        "ring_ms": spread_of(_step_times(times.ring, [product.kernel_shape for product in products])),
-        "plain_ms": spread_of(_step_times(times.plain, [product.shape for product in products])),
+        "ring_ms": spread_of(ring),
+        "plain_ms": spread_of(plain),
+        "ring_to_plain": spread_of([one / other for one, other in zip(ring, plain, strict=True)]),
     }
 
 

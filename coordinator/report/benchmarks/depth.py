@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from coordinator.report.benchmarks.page import environment_line, markdown_table
 from coordinator.report.plots import DOTS_PER_INCH, INKS, PLAIN, RELAYED, SPLIT
-from coordinator.report.quantities import ratio
+from coordinator.report.quantities import duration, ratio, three_digits
 from coordinator.sweeps.bench_log import Record, Spread
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _draw_times(axes: "Axes", record: Record, marker: str) -> None:
             markersize=5,
             label=label,
         )
-        _name_line(axes, record, places[-1], middle[-1], f"{record['plan']}\n{middle[-1]:.3g} ms", colour)
+        _name_line(axes, record, places[-1], middle[-1], f"{record['plan']}\n{duration(middle[-1] / 1e3)}", colour)
 
 
 def _name_line(axes: "Axes", record: Record, place: float, height: float, text: str, colour: str) -> None:
@@ -177,6 +177,7 @@ def _part(record: Record) -> str:
         "masked once, MB, all links",
         "ring ms",
         "same products plain, ms",
+        "ring to plain",
     ]
     as_it_is = [
         f"{server['protocol']}, {server['ring_bits']}-bit ring, {server['cut_dtype']} at the cut: the plan as it is",
@@ -184,6 +185,7 @@ def _part(record: Record) -> str:
         _megabytes(server["busiest_bytes"]),
         ratio(1.0),
         _megabytes(server["all_bytes"]),
+        "–",
         "–",
         "–",
         "–",
@@ -199,8 +201,8 @@ def _part(record: Record) -> str:
         least = last["least"]["busiest_bytes"] / first["busiest_bytes"]
         found.append(
             f"With every layer on shares the busiest link carries {more:.3g} times what it does with one ({least:.3g} times "
-            f"masked once), and the ring takes {ring / first['ring_ms']['median']:.3g} times as long: {ring:.3g} ms, where the "
-            f"same products take {plain:.3g} ms in the clear.\n"
+            f"masked once), and the ring takes {three_digits(ring / first['ring_ms']['median'])} times as long: {duration(ring / 1e3)}, where "
+            f"the same products take {duration(plain / 1e3)} in the clear.\n"
         )
     return "\n".join(found)
 
@@ -214,8 +216,7 @@ def _row(depth: dict[str, Any], server: dict[str, Any], layers: int) -> list[str
         ratio(depth["busiest_bytes"] / server["busiest_bytes"]),
         _megabytes(depth["all_bytes"]),
         _megabytes(depth["least"]["all_bytes"]),
-        str(Spread(**depth["ring_ms"])),
-        str(Spread(**depth["plain_ms"])),
+        *(_spread(depth[key]) for key in ("ring_ms", "plain_ms", "ring_to_plain")),
     ]
 
 
@@ -233,7 +234,12 @@ def _shape(record: Record) -> str:
 
 
 def _megabytes(count: float) -> str:
-    return f"{count / 1e6:.3g}" if count < 999.5e6 else f"{count / 1e6:,.0f}"
+    return three_digits(count / 1e6)
+
+
+def _spread(noted: dict[str, Any]) -> str:
+    spread = Spread(**noted)
+    return f"{three_digits(spread.median)} ({three_digits(spread.lowest)}–{three_digits(spread.highest)})"
 
 
 def _cycled(count: int) -> list[str]:

@@ -123,6 +123,7 @@ def test_a_steps_time_is_the_sum_of_its_products(case, monkeypatch):
     figures = measure_depth(case, 2)
     for number, depth in enumerate(figures["depths"], 1):
         products = secret_products(case.rows, 7, case.plan.network.widths, number)
+        assert depth["ring_to_plain"] == Spread(1, 1, 1, 1, 1, 2)
         assert depth["ring_ms"] == depth["plain_ms"] == Spread(*[1000.0 * len(products)] * 5, 2)
 
 

@@ -25,6 +25,7 @@ def depth(number, busiest, least, ring, plain):
         "least": bytes_of(least, 3 * least),
         "ring_ms": spread_of(ring),
         "plain_ms": spread_of(plain),
+        "ring_to_plain": spread_of([one / other for one, other in zip(ring, plain, strict=True)]),
     }
 
 
@@ -35,7 +36,7 @@ FIGURES = {
     "depths": [
         depth(1, 3_000_000, 3_000_000, [1, 2, 4], [0.1, 0.2, 0.3]),
         depth(2, 20_000_000, 12_000_000, [10, 20, 30], [1, 1, 2]),
-        depth(3, 30_000_000, 15_000_000, [20, 50, 70], [2, 4, 5]),
+        depth(3, 30_000_000, 15_000_000, [20, 2110, 70_000], [2, 4, 5]),
     ],
     "products": [],
 }
@@ -66,10 +67,14 @@ def test_rows_say_what_runs_and_what_is_a_model(log, tmp_path):
         "9",
         "2 (1–4)",
         "0.2 (0.1–0.3)",
+        "10 (10–13.3)",
     ]
     assert cells(text, "2: cost model")[1:7] == ["layer 3", "20", "10 ×", "60", "36", "20 (10–30)"]
-    assert cells(text, "3: cost model")[1:7] == ["nothing", "30", "15 ×", "90", "45", "50 (20–70)"]
-    assert "carries 10 times what it does with one (5 times masked once), and the ring takes 25 times as long" in text
+    assert cells(text, "3: cost model")[1:7] == ["nothing", "30", "15 ×", "90", "45", "2,110 (20–70,000)"]
+    assert (
+        "carries 10 times what it does with one (5 times masked once), and the ring takes 1,055 times as long: 2.11 s"
+        in text
+    )
     assert "a protocol that is not built" in text
     assert log.records("depth")[0]["machine"]["processor"] in text
 
@@ -106,7 +111,7 @@ def test_the_plot_shows_the_records_numbers(log):
     drawn = [(line.get_color(), list(line.get_ydata())) for line in left.get_lines()]
     assert drawn[:2] == [(SPLIT, [2, 2, 2]), (RELAYED, [3, 20, 30])]
     times = [(one[0].get_color(), list(one[0].get_ydata())) for one in right.containers]
-    assert times[:2] == [(PLAIN, [0.2, 1, 4]), (RELAYED, [2, 20, 50])]
+    assert times[:2] == [(PLAIN, [0.2, 1, 4]), (RELAYED, [2, 20, 2110])]
     assert list(left.get_xticks()) == [1, 2, 3]
     for axes, names in (
         (left, {"on server", "on shares", "masked once"}),
