@@ -21,11 +21,11 @@ from coordinator.sweeps.bench_log import spread_of
 from coordinator.sweeps.secret_layers import SecretProduct, opened_words, secret_links, secret_products, server_links
 from kernel.batch_order import split_rows
 from kernel.errors import BadInputError, SettingsError
-from kernel.ring import load_ring_kernels, ring_matmul
+from kernel.ring import load_ring_kernels, multiply_add
 
 Shape = tuple[int, ...]
 Call = Callable[[], object]
-Milliseconds = Mapping[Shape, Sequence[float]]
+Milliseconds = Mapping[Shape, list[float]]
 """Of each product shape, one value a repeat."""
 
 _SEED = 17
@@ -42,11 +42,18 @@ class DepthCase:
 
 @dataclass(frozen=True)
 class ProductTimes:
-    """Milliseconds by `SecretProduct.shape` and repeat."""
+    """Milliseconds of one product by `SecretProduct.shape`, in float32 and in the ring."""
 
     plain: Milliseconds
     ring: Milliseconds
-    """By `SecretProduct.kernel_shape`."""
+
+    def in_ring(self, products: Sequence[SecretProduct]) -> list[float]:
+        """Of all products of a step at one party, a value a repeat."""
+        calls = [[product.kernel_calls * one for one in self.ring[product.shape]] for product in products]
+        return [sum(values) for values in zip(*calls, strict=True)]
+
+    def in_float(self, products: Sequence[SecretProduct]) -> list[float]:
+        return [sum(values) for values in zip(*(self.plain[product.shape] for product in products), strict=True)]
 
 
 def paper_cases(parties: int) -> tuple[DepthCase, ...]:
@@ -111,8 +118,8 @@ def measure_depth(case: DepthCase, repeats: int) -> dict[str, Any]:
                 "kind": product.kind,
                 "shape": product.shape,
                 "local": product.local,
-                "ring_ms": spread_of(times.ring[product.kernel_shape]),
-                "plain_ms": spread_of(times.plain[product.shape]),
+                "ring_ms": spread_of(times.in_ring([product])),
+                "plain_ms": spread_of(times.in_float([product])),
             }
             for product in steps[-1]
         ],
@@ -121,8 +128,7 @@ def measure_depth(case: DepthCase, repeats: int) -> dict[str, Any]:
 
 def _depth(case: DepthCase, depth: int, products: Sequence[SecretProduct], times: ProductTimes) -> dict[str, Any]:
     message = case.plan.message()
-    ring = _step_times(times.ring, [product.kernel_shape for product in products])
-    plain = _step_times(times.plain, [product.shape for product in products])
+    ring, plain = times.in_ring(products), times.in_float(products)
     server = server_links(message, case.rows, case.encoded_columns, depth)
     secret, least = (
         secret_links(message, case.rows, case.encoded_columns, depth, masked_once=once) for once in (False, True)
@@ -142,33 +148,22 @@ def _depth(case: DepthCase, depth: int, products: Sequence[SecretProduct], times
 
 
 def time_products(products: Sequence[SecretProduct], repeats: int) -> ProductTimes:
-    """Milliseconds of each different product: in the ring as one party computes it (`ring_matmul`; element-wise
-    e (v + f) + u f + c in numpy, uint64), and in float32 by TensorFlow. Operands lie in memory row by row.
+    """Milliseconds of one product of each shape: in Z_2^64 by `multiply_add` (element-wise: all that a party does with
+    a triple, e (v + f) + u f + c in numpy), and in float32 by TensorFlow. Operands lie in memory row by row.
 
     In a repeat a ring product and its plain twin take turns, so that drift of the machine meets both alike; each has an
     untimed call just before, because the thread pool of the one slows the first call of the other.
     """
     load_ring_kernels(64)
     generator = np.random.default_rng(_SEED)
-    pairs: dict[tuple[Shape, Shape], tuple[Call, Call]] = {}
-    for product in products:
-        shapes = product.kernel_shape, product.shape
-        if shapes not in pairs:
-            pairs[shapes] = _ring_call(product.kernel_shape, generator), _plain_call(product.shape, generator)
-    ring: dict[Shape, list[float]] = {kernel_shape: [] for kernel_shape, _ in pairs}
-    plain: dict[Shape, list[float]] = {shape: [] for _, shape in pairs}
-    for repeat in range(repeats):
-        for (kernel_shape, shape), (in_ring, in_float) in pairs.items():
-            for found, call in ((ring[kernel_shape], in_ring), (plain[shape], in_float)):
-                # a plain shape may stand beside two kernel shapes, on a triple and local: one value a repeat
-                if len(found) <= repeat:
-                    found.append(_milliseconds(call))
-    return ProductTimes(plain=plain, ring=ring)
-
-
-def _step_times(times: Milliseconds, shapes: Sequence[Shape]) -> list[float]:
-    """Milliseconds of a step's products together, a value a repeat."""
-    return [sum(values) for values in zip(*(times[shape] for shape in shapes), strict=True)]
+    shapes = dict.fromkeys(product.shape for product in products)
+    calls = {shape: (_ring_call(shape, generator), _plain_call(shape, generator)) for shape in shapes}
+    times = ProductTimes(plain={shape: [] for shape in shapes}, ring={shape: [] for shape in shapes})
+    for _ in range(repeats):
+        for shape, (in_ring, in_float) in calls.items():
+            times.ring[shape].append(_milliseconds(in_ring))
+            times.plain[shape].append(_milliseconds(in_float))
+    return times
 
 
 def _totals(links: Mapping[str, int]) -> dict[str, Any]:
@@ -188,8 +183,8 @@ def _ring_call(shape: Shape, generator: np.random.Generator) -> Call:
         return generator.integers(0, 2**64, size, np.uint64)
 
     if len(shape) == 3:
-        left, right = words(shape[0], shape[1]), words(shape[1], shape[2])
-        return lambda: ring_matmul(left, right)
+        left, right, total = words(shape[0], shape[1]), words(shape[1], shape[2]), words(shape[0], shape[2])
+        return lambda: multiply_add(left, right, total)
     e, u, f, v, c = (words(*shape) for _ in range(5))
     return lambda: e * (v + f) + u * f + c
 

@@ -4,7 +4,6 @@ The plain network starts from the same weights and sees the same batches (party/
 masks and the network in between cost.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ import tomli_w
 
 from coordinator.cli.training import train_here
 from coordinator.plan import Plan, ProtocolName, parse_plan
+from coordinator.report.run_record import RunRecord, read_run
 from coordinator.sweeps.bench_log import BenchLog
-from kernel.errors import SettingsError
+from kernel.errors import BadInputError, SettingsError
 from kernel.plan_message import plan_hash
 from kernel.settings import parse_toml
 
@@ -60,7 +60,8 @@ def run_parity(
     """Train every combination with every role as its own process, and log one record a run (`BenchLog`, "parity").
 
     A record: ``protocol``, ``seed``, ``ring_bits``, ``fractional_bits``, ``cut_dtype``, ``family`` (the plan's hash with
-    seed 0: equal for runs that differ in nothing else), and ``scores``: name -> split, plain, gap.
+    seed 0: equal for runs that differ in nothing else), ``scores``: name -> split, plain, gap; and ``training_loss``: the
+    same of the last epoch's mean loss, which moves with gaps that no rank of a few test rows shows.
 
     Args:
       runs: where run directories go; out: the log's directory; options: what replaces the plans' own.
@@ -102,14 +103,16 @@ def varied_plan(plan_text: str, what: str, protocol: str, seed: int, options: Wi
     return tomli_w.dumps(document)
 
 
-def parity_figures(plan: Plan, metrics: dict[str, Any]) -> dict[str, Any]:
-    """A record of one run from its metrics.json, which has a baseline; see `run_parity`."""
+def parity_figures(plan: Plan, run: RunRecord) -> dict[str, Any]:
+    """A record of a run and its baseline; see `run_parity`.
+
+    Raises:
+      BadInputError: the run has no baseline.
+    """
     ring_bits, fractional_bits = plan.first_layer.ring
-    plain = metrics["baseline"]["scores"]
-    scores = {}
-    for name, score in metrics["scores"].items():
-        split, other = score["value"], plain[name]["value"]
-        scores[name] = {"split": split, "plain": other, "gap": split - other}
+    if run.baseline is None:
+        raise BadInputError(f"run {run.run} has no plain network beside it; train it with its baseline")
+    losses = [epoch.loss for epoch in run.epochs if epoch.loss is not None]
     return {
         "protocol": plan.first_layer.protocol,
         "seed": plan.seed,
@@ -117,14 +120,19 @@ def parity_figures(plan: Plan, metrics: dict[str, Any]) -> dict[str, Any]:
         "fractional_bits": fractional_bits,
         "cut_dtype": plan.cut_dtype,
         "family": plan_hash(plan.model_copy(update={"seed": 0}).message()).hex(),
-        "scores": scores,
+        "scores": {name: _pair(run.scores[name].value, plain.value) for name, plain in run.baseline_scores.items()},
+        "training_loss": _pair(losses[-1], run.baseline.losses[-1]),
     }
+
+
+def _pair(split: float, plain: float) -> dict[str, float]:
+    return {"split": split, "plain": plain, "gap": split - plain}
 
 
 def _train(plans: Sequence[tuple[str, Plan]], runs: Path, log: BenchLog) -> Iterator[ParityResult]:
     for text, plan in plans:
         directory = train_here(text, plan, "", runs, resume=False, baseline=True)
-        figures = parity_figures(plan, json.loads((directory / "metrics.json").read_bytes()))
+        figures = parity_figures(plan, read_run(directory))
         log.append("parity", figures, plan)
         for name, score in figures["scores"].items():
             yield ParityResult(plan.name, figures["protocol"], plan.seed, name, score["split"], score["plain"])

@@ -1,4 +1,4 @@
-"""What the first i layers cost on additive shares over Z_2^64, in ring words of 8 bytes: a cost model.
+"""What the first i layers cost on additive shares over Z_2^64, in ring words: a cost model.
 
 The generalisation of the P2N2 paper (Zheng, Chen et al. 2020): parties compute layers 1 ... i under secret sharing and
 the neutral server the rest in the clear. i = 1 is the protocol `beaver`, which runs; more is not built, and these
@@ -23,6 +23,8 @@ A product of a secret with a matrix all parties know is local.
   today for i = 1: both gradients of layer i are then local products, and for i = 1 X^T G_1 is not even on shares.
   For i = L the activation is secret too, h_L is opened to the label holder alone, and its gradient is shared by
   keystream and costs no word: every product of layer L takes its triple.
+* A word is 8 bytes. What leaves the shares for good travels in 4, its low bits dropped, as in `beaver`: shares of z_i to
+  the neutral server, the correction of that product, and shares of h_L to the label holder.
 * ``masked_once`` counts every value opened once a step, under one mask in all its products: the least we know how to
   send. Without it every product has a triple of its own.
 * Fixed point is truncated by each party on its own share (SecureML): no word. This is right for two parties; more need
@@ -39,7 +41,7 @@ from kernel.errors import BadInputError
 from kernel.plan_message import label_holder
 from protos.v1 import plan_pb2
 
-WORD_BYTES = 8
+WORD_BYTES, LEAVING_WORD_BYTES = 8, 4
 _SERVER, _DEALER = "neutral-server", "coordinator"
 
 ProductKind = Literal["forward", "weight gradient", "input gradient", "square", "cube", "activation gradient"]
@@ -61,6 +63,7 @@ class SecretProduct:
       shape: (rows, inner, columns) of a matrix product; (rows, columns) of an element-wise one.
       opened: both factors where the product takes a triple; empty where it is local.
       corrected_words: of the triple's one correction.
+      leaves: whether the result goes to the neutral server.
     """
 
     layer: int
@@ -68,18 +71,20 @@ class SecretProduct:
     shape: tuple[int, ...]
     opened: tuple[MaskedValue, ...]
     corrected_words: int
+    leaves: bool = False
 
     @property
     def local(self) -> bool:
         return not self.opened
 
     @property
-    def kernel_shape(self) -> tuple[int, ...]:
-        """What one party multiplies: with a triple [E, <U>] by [<V> + F; F], so twice the inner dimension."""
-        if self.local or len(self.shape) == 2:
-            return self.shape
-        rows, inner, columns = self.shape
-        return rows, 2 * inner, columns
+    def corrected_bytes(self) -> int:
+        return self.corrected_words * (LEAVING_WORD_BYTES if self.leaves else WORD_BYTES)
+
+    @property
+    def kernel_calls(self) -> int:
+        """Matrix products of this shape at one party: with a triple E <V> ahead of the opening and (<U> [+ E]) F after."""
+        return 1 if self.local or len(self.shape) == 2 else 2
 
 
 def secret_products(rows: int, columns: int, widths: Sequence[int], secret_layers: int) -> tuple[SecretProduct, ...]:
@@ -95,7 +100,8 @@ def secret_products(rows: int, columns: int, widths: Sequence[int], secret_layer
         raise BadInputError(f"{secret_layers} secret layers of a network with {len(widths)}; name 1 to {len(widths)}")
     sizes = [columns, *widths]
     # layers whose activation and whose gradient no one sees: all of them without a server, else all but the last
-    hidden = range(1, secret_layers + 1 if works_alone(widths, secret_layers) else secret_layers)
+    alone = works_alone(widths, secret_layers)
+    hidden = range(1, secret_layers + 1 if alone else secret_layers)
 
     def activation(layer: int) -> MaskedValue:
         return MaskedValue(f"A{layer}", rows * sizes[layer] if layer else 0)  # A_0 = X was opened when the run began
@@ -107,7 +113,8 @@ def secret_products(rows: int, columns: int, widths: Sequence[int], secret_layer
         return MaskedValue(f"Theta{layer}", sizes[layer - 1] * sizes[layer])
 
     def matrices(layer: int, kind: ProductKind, shape: tuple[int, int, int], *factors: MaskedValue) -> SecretProduct:
-        return SecretProduct(layer, kind, shape, factors, shape[0] * shape[2] if factors else 0)
+        leaves = kind == "forward" and layer == secret_layers and not alone
+        return SecretProduct(layer, kind, shape, factors, shape[0] * shape[2] if factors else 0, leaves)
 
     def elements(layer: int, kind: ProductKind, left: str, right: str) -> SecretProduct:
         words = rows * sizes[layer]
@@ -152,7 +159,7 @@ def corrected_words(products: Sequence[SecretProduct]) -> int:
 
 
 def server_links(plan: plan_pb2.RunPlan, rows: int, encoded_columns: Sequence[int], secret_layers: int) -> Counter[str]:
-    """Bytes per link direction of one step of what stays with the neutral server: shares of z_i in Z_2^64, dL/dz_i, h_L
+    """Bytes per link direction of one step of what stays with the neutral server: shares of z_i in 32 bits, dL/dz_i, h_L
     and dL/dh_L, by the sizes of the plan's own messages (`forecast`). Empty where nothing stays.
     """
     if works_alone(plan.network.widths, secret_layers):
@@ -160,7 +167,7 @@ def server_links(plan: plan_pb2.RunPlan, rows: int, encoded_columns: Sequence[in
     rest = plan_pb2.RunPlan()
     rest.CopyFrom(plan)
     rest.protocol = plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM  # the same messages to the server, and no others
-    rest.ring.ring_bits = 64
+    rest.ring.ring_bits, rest.ring.fractional_bits = 32, 16
     del rest.network.widths[: secret_layers - 1]
     return Counter(forecast(rest, rows, encoded_columns).epoch_bytes)
 
@@ -179,9 +186,9 @@ def secret_links(
     for name in names:
         found[f"{name}>{_SERVER}"] += opening
         found[f"{_SERVER}>{name}"] += opening
-    found[f"{_DEALER}>{max(names)}"] += WORD_BYTES * corrected_words(products)
+    found[f"{_DEALER}>{max(names)}"] += sum(product.corrected_bytes for product in products)
     if works_alone(widths, secret_layers):
         for name in set(names) - {holder}:  # shares of h_L
-            found[f"{name}>{_SERVER}"] += WORD_BYTES * rows * widths[-1]
-            found[f"{_SERVER}>{holder}"] += WORD_BYTES * rows * widths[-1]
+            found[f"{name}>{_SERVER}"] += LEAVING_WORD_BYTES * rows * widths[-1]
+            found[f"{_SERVER}>{holder}"] += LEAVING_WORD_BYTES * rows * widths[-1]
     return found

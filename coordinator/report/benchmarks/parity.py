@@ -10,7 +10,7 @@ from coordinator.sweeps.bench_log import Record
 _INTRODUCTION = """## Parity: the split network against the plain one
 
 Both start from the same weights and see the same batches; a gap (split less plain) is what fixed point, masks and the type of the
-tensors at the cut cost. Medians over seeds. The spread over seeds of the split score itself is what a gap is to be judged by: it is
+tensors at the cut cost. Scores are of the test rows, the training loss is the last epoch's mean. Medians over seeds. The spread over seeds of the split score itself is what a gap is to be judged by: it is
 what another start of the same network changes.
 """
 
@@ -32,7 +32,7 @@ def section(records: list[Record], plots: Path) -> str:
         "protocol",
         "ring, f",
         "at the cut",
-        "score",
+        "measured",
         "seeds",
         "split",
         "plain",
@@ -46,8 +46,11 @@ def section(records: list[Record], plots: Path) -> str:
 def _rows(family: list[Record]) -> list[list[str]]:
     one = family[-1]
     found = []
-    for name in one["scores"]:
-        scores = [record["scores"][name] for record in family if name in record["scores"]]
+    measured = {
+        name: [record["scores"][name] for record in family if name in record["scores"]] for name in one["scores"]
+    }
+    measured["training loss"] = [record["training_loss"] for record in family]
+    for name, scores in measured.items():
         split, plain, gaps = ([each[key] for each in scores] for key in ("split", "plain", "gap"))
         found.append(
             [

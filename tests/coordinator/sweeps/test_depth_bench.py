@@ -15,6 +15,7 @@ from coordinator.sweeps.bench_log import BenchLog, Spread
 from coordinator.sweeps.depth import DepthCase, case_of, measure_depth, paper_cases, time_products
 from coordinator.sweeps.secret_layers import opened_words, secret_links, secret_products, server_links
 from kernel.errors import BadInputError, SettingsError
+from kernel.ring import multiply_add
 
 REPEATS = 3
 DEPTH_PLAN = """
@@ -117,21 +118,23 @@ def test_the_products_of_the_deepest_step_are_listed(case, figures):
 
 
 def test_a_steps_time_is_the_sum_of_its_products(case, monkeypatch):
-    """A clock that moves one second a look: each call takes 1000 ms, so a step takes as many as it has products."""
+    """A clock that moves one second a look: each call takes 1000 ms, so a step takes as many as it has calls."""
     seconds = iter(range(10**6))
     monkeypatch.setattr(bench.time, "perf_counter", lambda: float(next(seconds)))
     figures = measure_depth(case, 2)
-    for number, depth in enumerate(figures["depths"], 1):
-        products = secret_products(case.rows, 7, case.plan.network.widths, number)
-        assert depth["ring_to_plain"] == Spread(1, 1, 1, 1, 1, 2)
-        assert depth["ring_ms"] == depth["plain_ms"] == Spread(*[1000.0 * len(products)] * 5, 2)
+    # two of every triple of matrices, one of every element-wise and local product; in the order of secret_layers' table
+    calls = [2, (4 + 3) + (1 + 1) + 2, (6 + 9) + (6 + 4)]
+    for number, (depth, in_ring) in enumerate(zip(figures["depths"], calls, strict=True), 1):
+        in_float = len(secret_products(case.rows, 7, case.plan.network.widths, number))
+        assert depth["ring_ms"] == Spread(*[1000.0 * in_ring] * 5, 2)
+        assert depth["plain_ms"] == Spread(*[1000.0 * in_float] * 5, 2)
+        assert depth["ring_to_plain"].median == in_ring / in_float
 
 
 def test_what_is_timed_is_the_product_itself(monkeypatch):
-    """Ring calls on the kernel's shapes, against Python's integers; plain calls on the product's, against float64."""
-    results = []
+    """Ring calls against Python's integers, plain calls against float64."""
+    results, operands = [], []
     monkeypatch.setattr(bench, "_milliseconds", lambda call: results.append(call()) or 1.0)
-    operands = []
 
     class Watched(np.random.Generator):
         def integers(self, *args, **kwargs):
@@ -142,14 +145,21 @@ def test_what_is_timed_is_the_product_itself(monkeypatch):
             operands.append(super().standard_normal(*args, **kwargs))
             return operands[-1]
 
+    total_before = []
+
+    def watched_multiply_add(left, right, total):
+        total_before.append(total.copy())
+        multiply_add(left, right, total)
+        return total
+
+    monkeypatch.setattr(bench, "multiply_add", watched_multiply_add)
     monkeypatch.setattr(bench.np.random, "default_rng", lambda seed: Watched(np.random.PCG64(seed)))
-    forward, square = secret_products(6, 4, [3, 2], 2)[:2]
-    times = time_products([forward, square], 1)
-    assert times.ring == {(6, 8, 3): [1.0], (6, 3): [1.0]}
-    assert times.plain == {(6, 4, 3): [1.0], (6, 3): [1.0]}
-    left, right, x, theta, e, u, f, v, c, one, other = operands
+    times = time_products(secret_products(6, 4, [3, 2], 2)[:3], 1)  # forward, and square and cube of one shape
+    assert times.ring == times.plain == {(6, 4, 3): [1.0], (6, 3): [1.0]}
+    left, right, _, x, theta, e, u, f, v, c, one, other = operands
     product, plain, elements, plain_elements = results
-    assert product.tolist() == (np.array(left, object) @ np.array(right, object) % 2**64).tolist()
+    exact = np.array(total_before[0], object) + np.array(left, object) @ np.array(right, object)
+    assert product.tolist() == (exact % 2**64).tolist()
     np.testing.assert_allclose(plain.numpy(), x.astype(float) @ theta.astype(float), rtol=1e-5, atol=1e-6)
     e, u, f, v, c = (np.array(words, object) for words in (e, u, f, v, c))
     assert elements.tolist() == ((e * f + e * v + u * f + c) % 2**64).tolist()

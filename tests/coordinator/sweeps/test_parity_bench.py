@@ -8,10 +8,11 @@ from command_line import tertium_here
 from local_runs import part, plan_toml
 
 from coordinator.plan import parse_plan
+from coordinator.report.run_record import read_run
 from coordinator.sweeps import parity as bench
 from coordinator.sweeps.bench_log import BenchLog
 from coordinator.sweeps.parity import WireOptions, parity_figures, run_parity, varied_plan
-from kernel.errors import SettingsError
+from kernel.errors import BadInputError, SettingsError
 from kernel.plan_message import plan_hash
 
 PARTIES = [
@@ -60,7 +61,7 @@ def test_a_plan_without_a_first_layer_has_the_default():
     ("protocols", "options", "words"),
     [
         (["masked_sum", "plain"], {}, "no protocol 'plain'; protocols are masked_sum, beaver"),
-        (["masked_sum", "beaver"], {"ring_bits": 32}, "needs ring_bits = 64"),
+        (["masked_sum", "beaver"], {"ring_bits": 32, "fractional_bits": 16}, "2 x 16"),
         (["masked_sum"], {"ring_bits": 16}, "first_layer.ring_bits"),
         (["masked_sum"], {"fractional_bits": 30}, "leaves 1 integer bits"),
         (["masked_sum"], {"cut_dtype": "float16"}, "cut_dtype"),
@@ -79,13 +80,21 @@ def test_a_file_that_cannot_be_read_is_bad_input(tmp_path, capfd):
     tertium_here(capfd, "bench", "parity", tmp_path / "no.toml", "--out", tmp_path).refused(2, "cannot read", "no.toml")
 
 
-def test_figures_name_the_wire_and_the_family():
-    metrics = {
-        "scores": {"auc": {"value": 0.75}, "log_loss": {"value": 0.5}},
-        "baseline": {"scores": {"auc": {"value": 0.875}, "log_loss": {"value": 0.25}}},
-    }
-    plan = varied(seed=8, fractional_bits=12, cut_dtype="bfloat16")
-    figures = parity_figures(plan, metrics)
+def left_by_a_run(directory, score, plain_score, *, baseline=True):
+    """Events and metrics.json as a run with its baseline leaves them; returns the directory."""
+    directory.mkdir(parents=True)
+    one, other = ({"auc": {"value": value, "n": 10}} for value in (score, plain_score))
+    events = [{"event": "epoch", "epoch": number, "loss": loss} for number, loss in ((1, 0.75), (2, 0.5))]
+    events += [{"event": "baseline", "losses": [0.7, 0.375], "scores": other}] * baseline
+    (directory / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    metrics = {"run": "r", "scores": one, **({"baseline": {"scores": other}} if baseline else {})}
+    (directory / "metrics.json").write_text(json.dumps(metrics))
+    return directory
+
+
+def test_figures_name_the_wire_and_the_family(tmp_path):
+    run = read_run(left_by_a_run(tmp_path / "run", 0.75, 0.875))
+    figures = parity_figures(varied(seed=8, fractional_bits=12, cut_dtype="bfloat16"), run)
     family = figures.pop("family")
     assert figures == {
         "protocol": "masked_sum",
@@ -93,28 +102,28 @@ def test_figures_name_the_wire_and_the_family():
         "ring_bits": 32,
         "fractional_bits": 12,
         "cut_dtype": "bfloat16",
-        "scores": {
-            "auc": {"split": 0.75, "plain": 0.875, "gap": -0.125},
-            "log_loss": {"split": 0.5, "plain": 0.25, "gap": 0.25},
-        },
+        "scores": {"auc": {"split": 0.75, "plain": 0.875, "gap": -0.125}},
+        "training_loss": {"split": 0.5, "plain": 0.375, "gap": 0.125},
     }
-    assert family == parity_figures(varied(seed=1, fractional_bits=12, cut_dtype="bfloat16"), metrics)["family"]
+    assert family == parity_figures(varied(seed=1, fractional_bits=12, cut_dtype="bfloat16"), run)["family"]
     for other in ({"fractional_bits": 12}, {"fractional_bits": 13, "cut_dtype": "bfloat16"}):
-        assert family != parity_figures(varied(seed=8, **other), metrics)["family"]
+        assert family != parity_figures(varied(seed=8, **other), run)["family"]
+
+
+def test_a_run_without_its_plain_network_is_refused(tmp_path):
+    run = read_run(left_by_a_run(tmp_path / "run", 0.75, 0.875, baseline=False))
+    with pytest.raises(BadInputError, match="no plain network beside it"):
+        parity_figures(varied(), run)
 
 
 def test_every_combination_is_trained_and_logged(tmp_path, monkeypatch):
-    """Without the networks: a run's score is its seed, its plain score the seed less a gap of 2^-20 per protocol."""
+    """Without the networks: a run's score is its seed, its plain score the seed less a gap of the protocol."""
     gaps = {"masked_sum": 2.0**-20, "beaver": 2.0**-19}
 
     def train(text, plan, run, runs, *, resume, baseline):
         assert (run, resume, baseline) == ("", False, True)
-        directory = runs / f"{plan.first_layer.protocol}-{plan.seed}"
-        directory.mkdir(parents=True)
-        scores = {"auc": {"value": float(plan.seed)}}
-        plain = {"auc": {"value": plan.seed - gaps[plan.first_layer.protocol]}}
-        (directory / "metrics.json").write_text(json.dumps({"scores": scores, "baseline": {"scores": plain}}))
-        return directory
+        protocol = plan.first_layer.protocol
+        return left_by_a_run(runs / f"{protocol}-{plan.seed}", float(plan.seed), plan.seed - gaps[protocol])
 
     monkeypatch.setattr(bench, "train_here", train)
     file = tmp_path / "plan.toml"
