@@ -26,13 +26,15 @@ training step of a full batch, {parties} parties.
   (`tertium plan` forecasts the same), the ring time is that of the one triple `beaver` uses.
 * **A cost model of a protocol that is not built:** two secret layers and more. Bytes are ring words over Z_2^64, counted product by
   product: a Beaver triple with seeded shares for each product of two secrets, the activation a polynomial of degree 3, truncation
-  free (right for two parties; more would pay for it); what leaves the shares travels in 32 bits, as in `beaver`. "Masked once" opens every value once a step instead of once a
-  product: the least we know how to send. Ring times are measured, on the shapes such a protocol would multiply.
+  free (right for two parties; more would pay for it); what leaves the shares travels in 32 bits, as in `beaver`. "Masked once"
+  opens every value once a step instead of once a product: the least we know how to send. Ring times are measured, on the shapes
+  such a protocol would multiply.
 * From two secret layers on, the gradient of the first is a secret too: XᵀG joins the ring, which with one secret layer is each
   party's own product in float32. With all layers secret nothing is left to a neutral server; h_L goes to the label holder alone.
-* Ring times are one party's products with the machine to itself, both of a triple's: one of them needs no opening and can be made
-  ahead. The dealer's are not in them. Plain times are the same products in float32 by TensorFlow, measured in turns with them. Neither waits for a network, and more secret layers also
-  take more rounds. Opening X costs words once a run, in `beaver` as in the model, and is in no row.
+* Ring times are one party's products, no other role beside it, both of a triple's: one of them needs no opening and can be made
+  ahead. The dealer's are not in them. Plain times are the same products in float32 by TensorFlow, measured in turns with them.
+  Neither waits for a network, and more secret layers also take more rounds. Opening X costs words once a run, in `beaver` as in
+  the model, and is in no row.
 """
 
 

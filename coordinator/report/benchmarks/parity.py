@@ -10,8 +10,8 @@ from coordinator.sweeps.bench_log import Record
 _INTRODUCTION = """## Parity: the split network against the plain one
 
 Both start from the same weights and see the same batches; a gap (split less plain) is what fixed point, masks and the type of the
-tensors at the cut cost. Scores are of the test rows, the training loss is the last epoch's mean. Medians over seeds. The spread over seeds of the split score itself is what a gap is to be judged by: it is
-what another start of the same network changes.
+tensors at the cut cost. Scores are of the test rows, the training loss is the last epoch's mean. Medians over seeds. The spread
+over seeds of the split score itself is what a gap is to be judged by: it is what another start of the same network changes.
 """
 
 
