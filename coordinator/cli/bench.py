@@ -39,3 +39,51 @@ def parity(
             f"{result.gap:+.6f}",
         )
     Console().print(table)
+
+
+@app.command()
+def epoch(
+    plan: Annotated[list[Path] | None, typer.Argument(help="plan file(s)")] = None,
+    epochs: Annotated[int, typer.Option(min=3, help="epochs a run; the first two are not counted")] = 12,
+    repeats: Annotated[int, typer.Option(min=1, help="how often every case is run, in turn")] = 3,
+    parties: Annotated[list[int] | None, typer.Option(min=2, help="party counts; default 2 and 3")] = None,
+    runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="directory of benchmarks.jsonl and benchmarks.md")] = Path(),
+) -> None:
+    """An epoch of the split network over `keras fit` and over a `tf.function` loop, per protocol and party count."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.sweeps.bench_log import BenchLog
+    from coordinator.sweeps.epoch import VARIANTS, EpochCase, run_epochs
+
+    console, log = Console(), BenchLog(out)
+    cases = [
+        EpochCase(file, variant, count)
+        for file in plan or []
+        for count in parties or [2, 3]
+        for variant in VARIANTS
+        if count == 2 or (variant.ring_bits is None and variant.cut_dtype == "float32")
+    ]
+    table = Table("case", "split ms", "keras fit ms", "tf.function ms", "over fit", "over tf.function", "MB", "AUC gap")
+    with console.status("…") as status:
+        for case, figures in run_epochs(
+            cases,
+            epochs,
+            repeats,
+            runs,
+            lambda case, repetition: status.update(f"{case}: {repetition + 1} of {repeats}"),
+        ):
+            record = log.append("epoch", figures.record(case, epochs), case.plan(epochs)[1])
+            in_ms = (record[key]["median"] * 1e3 for key in ("seconds", "keras_fit_seconds", "tf_function_seconds"))
+            ratios = (record[key] for key in ("over_keras_fit", "over_tf_function"))
+            table.add_row(
+                str(case),
+                *(f"{value:.1f}" for value in in_ms),
+                *(f"{one['median']:.2f} ({one['lowest']:.2f}-{one['highest']:.2f})" for one in ratios),
+                f"{record['epoch_megabytes']:.2f}",
+                f"{record['largest_score_gap']:+.6f}",
+            )
+    console.print(table)
+    console.print(f"written: {write_page(out)}")
