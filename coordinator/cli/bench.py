@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Scripted, repeatable measurements; results are appended as JSON lines.", no_args_is_help=True)
+app = typer.Typer(
+    help="Scripted, repeatable measurements: appended to benchmarks.jsonl, with a page made from it.",
+    no_args_is_help=True,
+)
+
+Out = Annotated[Path, typer.Option(help="where benchmarks.jsonl and benchmarks.md go")]
 
 
 @app.callback()
@@ -17,18 +22,25 @@ def _group() -> None:
 def parity(
     plan: Annotated[list[Path], typer.Argument(help="plan file(s)")],
     seeds: Annotated[int, typer.Option(min=1, help="seeds 1 to N")] = 5,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="this seed instead (repeat)")] = None,
     protocol: Annotated[list[str] | None, typer.Option(help="masked_sum, beaver; default both")] = None,
+    ring_bits: Annotated[int | None, typer.Option(help="32 or 64 instead of the plan's own")] = None,
+    fractional_bits: Annotated[int | None, typer.Option(help="f instead of the plan's own")] = None,
+    cut_dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16 instead of the plan's own")] = None,
     runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
-    results: Annotated[Path, typer.Option(help="JSON lines")] = Path("parity.jsonl"),
+    out: Out = Path(),
 ) -> None:
     """Scores of the split and the plain network, same initialisation and batches, over seeds and protocols."""
     from rich.console import Console
     from rich.table import Table
 
-    from coordinator.sweeps.parity import run_parity
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.sweeps.parity import WireOptions, run_parity
 
+    options = WireOptions(ring_bits, fractional_bits, cut_dtype)
     table = Table("plan", "protocol", "seed", "score", "split", "plain", "gap")
-    for result in run_parity(plan, protocol or ["masked_sum", "beaver"], range(1, seeds + 1), runs, results):
+    protocols = protocol or ["masked_sum", "beaver"]
+    for result in run_parity(plan, protocols, seed or range(1, seeds + 1), runs, out, options):
         table.add_row(
             result.plan,
             result.protocol,
@@ -38,52 +50,69 @@ def parity(
             f"{result.plain:.5f}",
             f"{result.gap:+.6f}",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(f"page: {write_page(out)}", soft_wrap=True)
+
+
+@app.command()
+def depth(
+    plan: Annotated[
+        list[Path] | None, typer.Argument(help="plan file(s); default the paper's two shapes, without rows")
+    ] = None,
+    parties: Annotated[
+        int | None, typer.Option(min=2, help="of the paper's shapes, default 2; a plan file has its own")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="of every timed product")] = 9,
+    out: Out = Path(),
+) -> None:
+    """Bytes and ring time of a step with 1, 2, … layers under secret sharing, against those layers plain on the server."""
+    from rich.console import Console
+
+    from coordinator.cli.depth_table import print_depth
+    from coordinator.plan import Plan
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.sweeps.bench_log import BenchLog
+    from coordinator.sweeps.depth import case_of, measure_depth, paper_cases
+    from kernel.errors import SettingsError
+    from kernel.process import load_settings
+
+    if plan and parties is not None:
+        raise SettingsError("--parties is for the paper's shapes; a plan file names its own parties")
+    cases = [case_of(load_settings(Plan, file)) for file in plan] if plan else paper_cases(parties or 2)
+    console = Console()
+    for case in cases:
+        with console.status(f"{case.plan.name}: {repeats} repeats of every product …"):
+            record = BenchLog(out).append("depth", measure_depth(case, repeats), case.plan)
+        print_depth(record, console)
+    console.print(f"page: {write_page(out)}", soft_wrap=True)
 
 
 @app.command()
 def epoch(
-    plan: Annotated[list[Path] | None, typer.Argument(help="plan file(s)")] = None,
+    plan: Annotated[list[Path] | None, typer.Argument(help="plan file(s); default the paper's two experiments")] = None,
     epochs: Annotated[int, typer.Option(min=3, help="epochs a run; the first two are not counted")] = 12,
     repeats: Annotated[int, typer.Option(min=1, help="how often every case is run, in turn")] = 3,
     parties: Annotated[list[int] | None, typer.Option(min=2, help="party counts; default 2 and 3")] = None,
     runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
-    out: Annotated[Path, typer.Option(help="directory of benchmarks.jsonl and benchmarks.md")] = Path(),
+    out: Out = Path(),
 ) -> None:
     """An epoch of the split network over `keras fit` and over a `tf.function` loop, per protocol and party count."""
     from rich.console import Console
-    from rich.table import Table
 
+    from coordinator.cli.epoch_table import print_epochs
     from coordinator.report.benchmarks.page import write_page
     from coordinator.sweeps.bench_log import BenchLog
-    from coordinator.sweeps.epoch import VARIANTS, EpochCase, run_epochs
+    from coordinator.sweeps.epoch import epoch_cases, run_epochs
 
     console, log = Console(), BenchLog(out)
-    cases = [
-        EpochCase(file, variant, count)
-        for file in plan or []
-        for count in parties or [2, 3]
-        for variant in VARIANTS
-        if count == 2 or (variant.ring_bits is None and variant.cut_dtype == "float32")
-    ]
-    table = Table("case", "split ms", "keras fit ms", "tf.function ms", "over fit", "over tf.function", "MB", "AUC gap")
+    cases = epoch_cases(plan, parties or [2, 3])
     with console.status("…") as status:
-        for case, figures in run_epochs(
-            cases,
-            epochs,
-            repeats,
-            runs,
-            lambda case, repetition: status.update(f"{case}: {repetition + 1} of {repeats}"),
-        ):
-            record = log.append("epoch", figures.record(case, epochs), case.plan(epochs)[1])
-            in_ms = (record[key]["median"] * 1e3 for key in ("seconds", "keras_fit_seconds", "tf_function_seconds"))
-            ratios = (record[key] for key in ("over_keras_fit", "over_tf_function"))
-            table.add_row(
-                str(case),
-                *(f"{value:.1f}" for value in in_ms),
-                *(f"{one['median']:.2f} ({one['lowest']:.2f}-{one['highest']:.2f})" for one in ratios),
-                f"{record['epoch_megabytes']:.2f}",
-                f"{record['largest_score_gap']:+.6f}",
-            )
-    console.print(table)
-    console.print(f"written: {write_page(out)}")
+
+        def report(case: object, repetition: int) -> None:
+            status.update(f"{case}: {repetition + 1} of {repeats}")
+
+        figures = run_epochs(cases, epochs, repeats, runs, report)
+        records = [log.append("epoch", one.record(case, epochs), case.plan(epochs)[1]) for case, one in figures]
+    print_epochs(records, console)
+    console.print(f"page: {write_page(out)}", soft_wrap=True)

@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -76,6 +77,18 @@ class EpochCase:
             document["parties"] = _spread_columns(original, self.parties)
         text = tomli_w.dumps(document)
         return text, parse_plan(text, str(self))
+
+
+def epoch_cases(plan_files: Sequence[Path] | None, parties: Sequence[int]) -> list[EpochCase]:
+    """Every variant with two parties, the plain protocols with more; default the paper's two experiments."""
+    folder = Path(str(files("coordinator.sweeps") / "plans"))
+    return [
+        EpochCase(file, variant, count)
+        for file in plan_files or [folder / "fraud.toml", folder / "distress.toml"]
+        for count in parties
+        for variant in VARIANTS
+        if count == 2 or (variant.ring_bits is None and variant.cut_dtype == "float32")
+    ]
 
 
 @dataclass
