@@ -83,7 +83,7 @@ def _cells(point: dict[str, Any]) -> list[str]:
         f"{point['wire_seconds']:.3f}" if limited else "",
         f"{point['over_wire']['median']:.3f}" if limited else "",
         f"{link['up_bytes'] / 1e6:.2f}+{link['down_bytes'] / 1e6:.2f}",
-        f"{min(achieved):.4g}",
+        f"{min(achieved):.1f}",
     ]
 
 

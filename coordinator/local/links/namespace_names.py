@@ -66,7 +66,7 @@ def remove_all_of(pid: int) -> None:
 def remove_namespace(name: str) -> None:
     """End the processes that still run in it, which are a dead run's roles, and delete it."""
     try:
-        _end([int(word) for word in run(["ip", "netns", "pids", name], check=False).split()])
+        _end_processes(name)
         run(["ip", "netns", "del", name])
     except TertiumError as error:
         raise BadInputError(
@@ -108,12 +108,17 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _end(pids: list[int]) -> None:
+def _end_processes(namespace: str) -> None:
     for kind in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _END_SECONDS
-        for pid in pids:
+        for pid in _processes(namespace):
             with contextlib.suppress(ProcessLookupError):
-                if pid != os.getpid():
-                    os.kill(pid, kind)
-        while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
+                os.kill(pid, kind)
+        while _processes(namespace) and time.monotonic() < deadline:
             time.sleep(0.02)  # not our children: nothing to wait on
+
+
+def _processes(namespace: str) -> list[int]:
+    """Processes within; one that has ended and was not waited for is in no namespace any more."""
+    pids = [int(word) for word in run(["ip", "netns", "pids", namespace], check=False).split()]
+    return [pid for pid in pids if pid != os.getpid()]

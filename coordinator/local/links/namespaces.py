@@ -36,7 +36,7 @@ Made = TypeVar("Made")
 
 
 class Namespaces:
-    """Links of one federation; made when the context is entered, gone when it is left.
+    """Links of one federation; made when the context is entered, gone when it is left; one at a time in a process.
 
     Args:
       parties: names as in the plan; delay_ms: added to every packet, each way, by netem.
@@ -149,7 +149,7 @@ def _probe_pair() -> list[str]:
 
 def _tried(commands: list[list[str]]) -> str:
     namespace = names.probe_name(os.getpid())
-    names.remove_left_overs()
+    run(["ip", "netns", "del", namespace], check=False)  # an older namesake's
     try:
         run(["ip", "netns", "add", namespace])
         for command in commands:

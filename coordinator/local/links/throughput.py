@@ -57,10 +57,11 @@ def _transfer(source: socket.socket, sink: socket.socket, size: int) -> float:
     sender = threading.Thread(target=send, name="throughput sender")
     sender.start()
     try:
-        first = received = len(sink.recv(_RECEIVE_BYTES))
+        piece_bytes = min(_RECEIVE_BYTES, size // 16)  # the first is not counted and must not be all
+        first = received = len(sink.recv(piece_bytes))
         started = time.perf_counter()
         while received < size:
-            piece = sink.recv(_RECEIVE_BYTES)
+            piece = sink.recv(piece_bytes)
             if not piece:
                 break
             received += len(piece)

@@ -1,7 +1,7 @@
 """The section on links: seconds of an epoch over the rate, beside the limit of the wire."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coordinator.report.benchmarks.canvas import (
     colour_of,
@@ -13,6 +13,9 @@ from coordinator.report.benchmarks.canvas import (
 )
 from coordinator.report.benchmarks.page import environment_line, markdown_table
 from coordinator.sweeps.bench_log import Record, Spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PLOT = "bandwidth.png"
 TARGETS = {"masked_sum": 1.15, "beaver": 1.2}
@@ -54,7 +57,7 @@ def draw_bandwidth(latest: dict[str, Record], file: Path) -> None:
         {point["rate_mbps"] for record in latest.values() for point in record["points"] if point["rate_mbps"]}
     )
     beyond = 2.5 * (rates[-1] if rates else 1.0)
-    for number, (protocol, record) in enumerate(latest.items()):
+    for protocol, record in latest.items():
         colour, points = colour_of(protocol), record["points"]
         limited = sorted((one for one in points if one["rate_mbps"]), key=lambda one: float(one["rate_mbps"]))
         free = [one for one in points if one["rate_mbps"] is None]
@@ -62,22 +65,27 @@ def draw_bandwidth(latest: dict[str, Record], file: Path) -> None:
         if limited:
             draw_series(axes, x, [one["seconds"] for one in limited], colour)
             axes.plot(x, [one["wire_seconds"] for one in limited], color=colour, linewidth=1.3, linestyle="--")
-            above = 1 if number else -1
-            first, last = limited[0], limited[-1]
-            write_label(axes, protocol, x[0], first["seconds"]["median"], colour, offset=(6, 9 * above + 4))
-            write_label(axes, "wire limit", x[-1], last["wire_seconds"], colour, offset=(6, 0))
+            last = limited[-1]
+            write_label(axes, protocol, x[-1], last["seconds"]["median"], colour, offset=(8, 0))
+            write_label(axes, "wire limit", x[-1], last["wire_seconds"], colour, offset=(8, 0))
         if free:
             draw_series(axes, [beyond], [one["seconds"] for one in free], colour)
-    marks = {rate: f"{rate:g}" for rate in rates} | {beyond: "no limit"}
+    marks = {rate: f"{rate:g}" for rate in rates}
+    if any(point["rate_mbps"] is None for record in latest.values() for point in record["points"]):
+        marks[beyond] = "no limit"
     axes.set_xticks(list(marks), list(marks.values()))
     axes.set_xticks([], minor=True)
     axes.set_xlim(right=beyond * 1.6)
-    axes.yaxis.set_major_formatter(_plain_number)
+    _mark_decades(axes)
     save(figure, _caption(latest), file)
 
 
-def _plain_number(value: float, _: float) -> str:
-    return f"{value:g}"
+def _mark_decades(axes: "Axes") -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _caption(latest: dict[str, Record]) -> str:
@@ -113,7 +121,7 @@ def _row(point: dict[str, Any]) -> list[str]:
         f"{point['wire_seconds']:.3f}" if limited else "",
         str(Spread(**point["over_wire"])) if limited else "",
         f"{link['up_bytes'] / 1e6:.3f} + {link['down_bytes'] / 1e6:.3f}",
-        f"{min(achieved):.4g}–{max(achieved):.4g}",
+        f"{min(achieved):.1f}–{max(achieved):.1f}",
         f"{set_up['seconds']:.2f}",
         f"{(set_up['up_bytes'] + set_up['down_bytes']) / 1e6:.3f}",
     ]
