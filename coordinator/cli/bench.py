@@ -109,7 +109,7 @@ def bandwidth(
     shaping: _SHAPING = "auto",
     delay_ms: _DELAY = 0.0,
     runs: _RUNS = None,
-    out: _OUT = Path("benchmarks"),
+    out: _OUT = Path(),
 ) -> None:
     """Seconds of an epoch over the rate of the parties' links, beside the limit of the wire (P2N2, Fig. 5)."""
     from coordinator.cli.link_benches import bench_bandwidth
@@ -131,7 +131,7 @@ def size(
     shaping: _SHAPING = "auto",
     delay_ms: _DELAY = 0.0,
     runs: _RUNS = None,
-    out: _OUT = Path("benchmarks"),
+    out: _OUT = Path(),
 ) -> None:
     """Seconds of an epoch over the number of rows at one rate, and the line through them (P2N2, Fig. 6)."""
     from coordinator.cli.link_benches import bench_size

@@ -1,25 +1,25 @@
 """The section on links: seconds of an epoch over the rate, beside the limit of the wire."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from coordinator.report.benchmarks.canvas import (
+from coordinator.report.benchmarks.figure import save_figure
+from coordinator.report.benchmarks.page import environment_line, markdown_table
+from coordinator.report.benchmarks.protocol_lines import (
     colour_of,
-    draw_series,
+    draw_points,
     latest_by_protocol,
-    new_canvas,
-    save,
+    write_frame,
     write_label,
 )
-from coordinator.report.benchmarks.page import environment_line, markdown_table
 from coordinator.sweeps.bench_log import Record, Spread
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 PLOT = "bandwidth.png"
 TARGETS = {"masked_sum": 1.15, "beaver": 1.2}
 """Epoch over wire limit at 100 and at 10 Mbit/s."""
+
+_BEYOND = 2.5
+"""How far right of the last rate a link without a limit stands, as a factor."""
 
 _TARGET_RATES = (10.0, 100.0)
 _LOOPS = {"keras_fit": "`keras fit`", "tf_function": "one `tf.function` step a batch"}
@@ -35,7 +35,7 @@ def section(records: list[Record], plots: Path) -> str:
     latest = latest_by_protocol(records)
     draw_bandwidth(latest, plots / PLOT)
     parts = [
-        "## Seconds over the rate of the links",
+        "## Seconds over the rate of the links (`tertium bench bandwidth`)\n",
         _DEFINITION,
         f"![Seconds of an epoch over the rate]({plots.name}/{PLOT})\n",
     ]
@@ -46,55 +46,52 @@ def section(records: list[Record], plots: Path) -> str:
 
 def draw_bandwidth(latest: dict[str, Record], file: Path) -> None:
     """Both axes are logarithmic: a wire limit is a straight line there, and both ends can be read."""
-    figure, axes = new_canvas(
-        "An epoch follows the wire until computing takes over",
-        "rate of a party's link (Mbit/s)",
-        "seconds per epoch (s)",
-    )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    rates = sorted(
-        {point["rate_mbps"] for record in latest.values() for point in record["points"] if point["rate_mbps"]}
-    )
-    beyond = 2.5 * (rates[-1] if rates else 1.0)
-    for protocol, record in latest.items():
-        colour, points = colour_of(protocol), record["points"]
-        limited = sorted((one for one in points if one["rate_mbps"]), key=lambda one: float(one["rate_mbps"]))
-        free = [one for one in points if one["rate_mbps"] is None]
-        x = [one["rate_mbps"] for one in limited]
-        if limited:
-            draw_series(axes, x, [one["seconds"] for one in limited], colour)
-            axes.plot(x, [one["wire_seconds"] for one in limited], color=colour, linewidth=1.3, linestyle="--")
-            last = limited[-1]
-            write_label(axes, protocol, x[-1], last["seconds"]["median"], colour, offset=(8, 0))
-            write_label(axes, "wire limit", x[-1], last["wire_seconds"], colour, offset=(8, 0))
-        if free:
-            draw_series(axes, [beyond], [one["seconds"] for one in free], colour)
+    points = [point for record in latest.values() for point in record["points"]]
+    rates = sorted({point["rate_mbps"] for point in points if point["rate_mbps"] is not None})
+    beyond = _BEYOND * (rates[-1] if rates else 1.0)
     marks = {rate: f"{rate:g}" for rate in rates}
-    if any(point["rate_mbps"] is None for record in latest.values() for point in record["points"]):
+    if any(point["rate_mbps"] is None for point in points):
         marks[beyond] = "no limit"
-    axes.set_xticks(list(marks), list(marks.values()))
-    axes.set_xticks([], minor=True)
-    axes.set_xlim(right=beyond * 1.6)
-    _mark_decades(axes)
-    save(figure, _caption(latest), file)
+
+    def draw(axes: Any) -> None:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for protocol, record in latest.items():
+            _draw_protocol(axes, protocol, record, beyond)
+        axes.set_xticks(list(marks), list(marks.values()))
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(right=beyond * 1.6)
+        _mark_decades(axes)
+        title = "An epoch follows the wire until computing takes over"
+        some = next(iter(latest.values()))
+        write_frame(axes, title, "rate of a party's link (Mbit/s)", "seconds per epoch (s)", some)
+
+    save_figure(file, draw)
 
 
-def _mark_decades(axes: "Axes") -> None:
+def _draw_protocol(axes: Any, protocol: str, record: Record, beyond: float) -> None:
+    colour, points = colour_of(protocol), record["points"]
+    limited = sorted((one for one in points if one["rate_mbps"] is not None), key=lambda one: float(one["rate_mbps"]))
+    free = [one["seconds"] for one in points if one["rate_mbps"] is None]
+    x = [one["rate_mbps"] for one in limited]
+    if limited:
+        wire = [one["wire_seconds"] for one in limited]
+        draw_points(axes, x, [one["seconds"] for one in limited], colour)
+        axes.plot(x, wire, color=colour, linewidth=1.3, linestyle="--")
+        write_label(axes, protocol, x[-1], limited[-1]["seconds"]["median"], colour)
+        write_label(axes, "wire limit", x[-1], wire[-1], colour)
+    if free:
+        draw_points(axes, [beyond], free, colour)
+        if not limited:
+            write_label(axes, protocol, beyond, free[0]["median"], colour)
+
+
+def _mark_decades(axes: Any) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-
-
-def _caption(latest: dict[str, Record]) -> str:
-    record = next(iter(latest.values()))
-    counted = record["points"][0]["seconds"]["n"]
-    return (
-        f"plan {record['plan']}, {record['points'][0]['rows']} rows, {record['parties']} parties; median of {counted} epochs, "
-        f"bars lowest to highest; links shaped by {record['shaping']}"
-    )
 
 
 def _table(record: Record) -> str:

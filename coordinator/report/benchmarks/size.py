@@ -1,16 +1,17 @@
 """The section on data size: seconds of an epoch over its rows at one rate, and the line through them."""
 
 from pathlib import Path
+from typing import Any
 
-from coordinator.report.benchmarks.canvas import (
+from coordinator.report.benchmarks.figure import save_figure
+from coordinator.report.benchmarks.page import environment_line, markdown_table
+from coordinator.report.benchmarks.protocol_lines import (
     colour_of,
-    draw_series,
+    draw_points,
     latest_by_protocol,
-    new_canvas,
-    save,
+    write_frame,
     write_label,
 )
-from coordinator.report.benchmarks.page import environment_line, markdown_table
 from coordinator.sweeps.bench_log import Record, Spread
 
 PLOT = "size.png"
@@ -22,7 +23,7 @@ def section(records: list[Record], plots: Path) -> str:
     latest = latest_by_protocol(records)
     draw_size(latest, plots / PLOT)
     parts = [
-        "## Seconds over the number of rows",
+        "## Seconds over the number of rows (`tertium bench size`)\n",
         "The first rows of every table, at one rate of the parties' links; seconds = a + b · rows by least squares over the "
         "medians. Rows are those an epoch trains.\n",
         f"![Seconds of an epoch over its rows]({plots.name}/{PLOT})\n",
@@ -41,27 +42,27 @@ def section(records: list[Record], plots: Path) -> str:
 
 
 def draw_size(latest: dict[str, Record], file: Path) -> None:
-    """Points, their spread, and the fitted line to zero rows."""
-    rates = " and ".join(dict.fromkeys(_rate(record) for record in latest.values()))
-    figure, axes = new_canvas(
-        f"An epoch grows linearly with its rows, {rates}", "rows trained in an epoch", "seconds per epoch (s)"
-    )
-    for protocol, record in latest.items():
-        colour, fit = colour_of(protocol), record["fit"]
-        points = sorted(record["points"], key=lambda one: int(one["rows"]))
-        draw_series(axes, [one["rows"] for one in points], [one["seconds"] for one in points], colour)
-        axes.lines[-1].set_linestyle("none")  # the line is the fit's
-        last = points[-1]["rows"]
-        ends = [fit["intercept_seconds"] + fit["slope_us_per_row"] * 1e-6 * row for row in (0, last)]
-        axes.plot([0, last], ends, color=colour, linewidth=1.3)
-        write_label(axes, f"{protocol}, R² = {fit['r_squared']:.4f}", last, ends[1], colour, offset=(-150, 8))
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    record = next(iter(latest.values()))
-    counted = record["points"][0]["seconds"]["n"]
-    caption = f"plan {record['plan']}, {record['parties']} parties; median of {counted} epochs, bars lowest to highest; links shaped by {record['shaping']}"
-    save(figure, caption, file)
+    """Points, their spread, and the fitted line from zero rows on."""
+
+    def draw(axes: Any) -> None:
+        for protocol, record in latest.items():
+            colour, fit = colour_of(protocol), record["fit"]
+            points = sorted(record["points"], key=lambda one: int(one["rows"]))
+            draw_points(axes, [one["rows"] for one in points], [one["seconds"] for one in points], colour, line="none")
+            last = points[-1]["rows"]
+            ends = [fit["intercept_seconds"] + fit["slope_us_per_row"] * 1e-6 * rows for rows in (0, last)]
+            axes.plot([0, last], ends, color=colour, linewidth=1.3)
+            write_label(axes, f"{protocol}\nR² = {fit['r_squared']:.4f}", last, ends[1], colour)
+        axes.set_xlim(0, 1.16 * axes.get_xlim()[1])
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        rates = " and ".join(dict.fromkeys(_rate(record) for record in latest.values()))
+        some = next(iter(latest.values()))
+        write_frame(
+            axes, f"An epoch grows with its rows, {rates}", "rows trained in an epoch", "seconds per epoch (s)", some
+        )
+
+    save_figure(file, draw)
 
 
 def _rate(record: Record) -> str:

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from coordinator.report.benchmarks import bandwidth, size
-from coordinator.report.benchmarks.canvas import latest_by_protocol
+from coordinator.report.benchmarks.protocol_lines import latest_by_protocol
 from coordinator.report.benchmarks.page import write_page
 
 SECTIONS = {"bandwidth": bandwidth.section, "size": size.section}
