@@ -5,8 +5,8 @@ import struct
 import pytest
 
 from coordinator.report.benchmarks import bandwidth, size
-from coordinator.report.benchmarks.protocol_lines import latest_by_protocol
 from coordinator.report.benchmarks.page import write_page
+from coordinator.report.benchmarks.protocol_lines import latest_by_protocol
 
 SECTIONS = {"bandwidth": bandwidth.section, "size": size.section}
 
