@@ -86,3 +86,83 @@ def depth(
             record = BenchLog(out).append("depth", measure_depth(case, repeats), case.plan)
         print_depth(record, console)
     console.print(f"page: {write_page(out)}", soft_wrap=True)
+
+
+@app.command()
+def epoch(
+    plan: Annotated[list[Path] | None, typer.Argument(help="plan file(s); default the paper's two experiments")] = None,
+    epochs: Annotated[int, typer.Option(min=3, help="epochs a run; the first two are not counted")] = 12,
+    repeats: Annotated[int, typer.Option(min=1, help="how often every case is run, in turn")] = 3,
+    parties: Annotated[list[int] | None, typer.Option(min=2, help="party counts; default 2 and 3")] = None,
+    runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
+    out: Out = Path(),
+) -> None:
+    """An epoch of the split network over `keras fit` and over a `tf.function` loop, per protocol and party count."""
+    from rich.console import Console
+
+    from coordinator.cli.epoch_table import print_epochs
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.sweeps.bench_log import BenchLog
+    from coordinator.sweeps.epoch import epoch_cases, run_epochs
+
+    console, log = Console(), BenchLog(out)
+    cases = epoch_cases(plan, parties or [2, 3])
+    with console.status("…") as status:
+
+        def report(case: object, repetition: int) -> None:
+            status.update(f"{case}: {repetition + 1} of {repeats}")
+
+        figures = run_epochs(cases, epochs, repeats, runs, report)
+        records = [log.append("epoch", one.record(case, epochs), case.plan(epochs)[1]) for case, one in figures]
+    print_epochs(records, console)
+    console.print(f"page: {write_page(out)}", soft_wrap=True)
+
+
+_PLAN = Annotated[Path | None, typer.Argument(help="plan file; default: the fraud experiment (needs its table)")]
+_PROTOCOLS = Annotated[list[str] | None, typer.Option("--protocol", help="masked_sum, beaver; default both")]
+_EPOCHS = Annotated[int, typer.Option(min=1, help="epochs that count; one more is trained first")]
+_SHAPING = Annotated[str, typer.Option(help="auto, namespaces (root, iproute2), relay (TCP, in this process)")]
+_DELAY = Annotated[float, typer.Option(help="milliseconds added each way; the relay has it, namespaces need netem")]
+_RUNS = Annotated[Path | None, typer.Option(help="keep run directories here; default: they go with the command")]
+
+
+@app.command()
+def bandwidth(
+    plan: _PLAN = None,
+    rates: Annotated[str, typer.Option(help="Mbit/s of a party's link, each direction; none: no limit")] = (
+        "10,50,100,200,500,1000,none"
+    ),
+    protocol: _PROTOCOLS = None,
+    epochs: _EPOCHS = 3,
+    shaping: _SHAPING = "auto",
+    delay_ms: _DELAY = 0.0,
+    runs: _RUNS = None,
+    out: Out = Path(),
+) -> None:
+    """Seconds of an epoch over the rate of the parties' links, beside the limit of the wire (P2N2, Fig. 5)."""
+    from coordinator.cli.link_benches import bench_bandwidth
+
+    options = {"protocols": protocol, "epochs": epochs, "shaping": shaping, "delay_ms": delay_ms}
+    bench_bandwidth(plan, rates, runs, out, **options)
+
+
+@app.command()
+def size(
+    plan: _PLAN = None,
+    fractions: Annotated[str, typer.Option(help="shares of the rows, three or more")] = (
+        "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0"
+    ),
+    rate: Annotated[str, typer.Option(help="Mbit/s of a party's link, each direction; none: no limit")] = "100",
+    rows: Annotated[int | None, typer.Option(help="rows of the whole; default: all of the tables'")] = None,
+    protocol: _PROTOCOLS = None,
+    epochs: _EPOCHS = 3,
+    shaping: _SHAPING = "auto",
+    delay_ms: _DELAY = 0.0,
+    runs: _RUNS = None,
+    out: Out = Path(),
+) -> None:
+    """Seconds of an epoch over the number of rows at one rate, and the line through them (P2N2, Fig. 6)."""
+    from coordinator.cli.link_benches import bench_size
+
+    options = {"protocols": protocol, "epochs": epochs, "shaping": shaping, "delay_ms": delay_ms}
+    bench_size(plan, fractions, rate, rows, runs, out, **options)
