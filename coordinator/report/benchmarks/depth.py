@@ -1,7 +1,7 @@
 """The page's section on depth: secret layers against the same layers plain on the neutral server."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from coordinator.report.benchmarks.page import environment_line, markdown_table
 from coordinator.report.plots import DOTS_PER_INCH, INKS, PLAIN, RELAYED, SPLIT
@@ -83,13 +83,17 @@ def _draw_bytes(axes: "Axes", record: Record, marker: str) -> None:
     )
     axes.fill_between(places, least, secret, color=_SECRET, alpha=0.2, linewidth=0, label="masked once")
     axes.plot(places, secret, color=_SECRET, linewidth=1.8, marker=marker, markersize=5, label="on shares")
-    _name_line(axes, record, places[-1], secret[-1], f"{record['plan']}\n{secret[-1]:.3g} MB", _SECRET)
-    _name_line(axes, record, places[-1], server, f"{record['plan']}\n{server:.3g} MB", SPLIT)
+    _name_line(axes, places[-1], secret[-1], f"{record['plan']}\n{secret[-1]:.3g} MB", _SECRET, 1)
+    _name_line(axes, places[-1], server, f"{record['plan']}\n{server:.3g} MB", SPLIT, -1)
 
 
 def _draw_times(axes: "Axes", record: Record, marker: str) -> None:
     places = [depth["secret_layers"] for depth in record["depths"]]
-    for key, colour, label in (("plain_ms", PLAIN, "plain, TensorFlow"), ("ring_ms", _SECRET, "ring, on shares")):
+    lines: tuple[tuple[str, str, str, Literal[-1, 1]], ...] = (
+        ("plain_ms", PLAIN, "plain, TensorFlow", -1),
+        ("ring_ms", _SECRET, "ring, on shares", 1),
+    )
+    for key, colour, label, side in lines:
         spreads = [Spread(**depth[key]) for depth in record["depths"]]
         middle = [spread.median for spread in spreads]
         below = [spread.median - spread.lowest for spread in spreads]
@@ -106,16 +110,17 @@ def _draw_times(axes: "Axes", record: Record, marker: str) -> None:
             markersize=5,
             label=label,
         )
-        _name_line(axes, record, places[-1], middle[-1], f"{record['plan']}\n{duration(middle[-1] / 1e3)}", colour)
+        _name_line(axes, places[-1], middle[-1], f"{record['plan']}\n{duration(middle[-1] / 1e3)}", colour, side)
 
 
-def _name_line(axes: "Axes", record: Record, place: float, height: float, text: str, colour: str) -> None:
+def _name_line(axes: "Axes", place: float, height: float, text: str, colour: str, side: Literal[-1, 1]) -> None:
+    """Beside the line's end, above (1) or below (-1) it: two lines that end together keep their names apart."""
     axes.annotate(
         text,
         (place, height),
-        xytext=(6, 0),
+        xytext=(6, -3 * side),
         textcoords="offset points",
-        va="center",
+        va="bottom" if side > 0 else "top",
         fontsize=8,
         color=colour,
         parse_math=False,
@@ -126,6 +131,8 @@ def _finish(axes: "Axes", deepest: int, title: str, unit: str) -> None:
     from matplotlib.ticker import FuncFormatter
 
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 1.6, high * 1.8)  # room for the names above the highest line and below the lowest
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xticks(range(1, deepest + 1))
     axes.set_xlim(0.8, deepest + 0.75)  # room for the names at the lines' ends
