@@ -21,6 +21,8 @@ TARGETS = {"masked_sum": 1.15, "beaver": 1.2}
 _BEYOND = 2.5
 """How far right of the last rate a link without a limit stands, as a factor."""
 
+_TOGETHER = 0.1
+
 _TARGET_RATES = (10.0, 100.0)
 _LOOPS = {"keras_fit": "`keras fit`", "tf_function": "one `tf.function` step a batch"}
 _DEFINITION = """Every party reaches the coordinator and the neutral server over one access link of the given rate (each direction);
@@ -56,8 +58,9 @@ def draw_bandwidth(latest: dict[str, Record], file: Path) -> None:
     def draw(axes: Any) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
+        named: list[float] = []
         for protocol, record in latest.items():
-            _draw_protocol(axes, protocol, record, beyond)
+            _draw_protocol(axes, protocol, record, beyond, named)
         axes.set_xticks(list(marks), list(marks.values()))
         axes.set_xticks([], minor=True)
         axes.set_xlim(right=beyond * 1.6)
@@ -69,7 +72,8 @@ def draw_bandwidth(latest: dict[str, Record], file: Path) -> None:
     save_figure(file, draw)
 
 
-def _draw_protocol(axes: Any, protocol: str, record: Record, beyond: float) -> None:
+def _draw_protocol(axes: Any, protocol: str, record: Record, beyond: float, named: list[float]) -> None:
+    """``named``: where a wire limit has its name already; limits that lie on one another share it."""
     colour, points = colour_of(protocol), record["points"]
     limited = sorted((one for one in points if one["rate_mbps"] is not None), key=lambda one: float(one["rate_mbps"]))
     free = [one["seconds"] for one in points if one["rate_mbps"] is None]
@@ -79,7 +83,9 @@ def _draw_protocol(axes: Any, protocol: str, record: Record, beyond: float) -> N
         draw_points(axes, x, [one["seconds"] for one in limited], colour)
         axes.plot(x, wire, color=colour, linewidth=1.3, linestyle="--")
         write_label(axes, protocol, x[-1], limited[-1]["seconds"]["median"], colour)
-        write_label(axes, "wire limit", x[-1], wire[-1], colour)
+        if not any(abs(wire[-1] / other - 1) < _TOGETHER for other in named):
+            write_label(axes, "wire limit", x[-1], wire[-1], colour)
+        named.append(wire[-1])
     if free:
         draw_points(axes, [beyond], free, colour)
         if not limited:

@@ -36,7 +36,7 @@ def write_label(axes: Any, text: str, x: float, y: float, colour: str, *, offset
 
 def write_frame(axes: Any, title: str, x_label: str, y_label: str, record: Record) -> None:
     """Title, axes with units, and below them where the figures come from."""
-    axes.set_title(title, loc="left")
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_TEXT, pad=10)
     axes.set_xlabel(x_label, color=_TEXT, fontsize=9.5)
     axes.set_ylabel(y_label, color=_TEXT, fontsize=9.5)
     caption = (
