@@ -44,7 +44,7 @@ class RelayDesk:
             if replaced is not None:
                 replaced.fail(PeerError(f"another process opened the mailbox {mailbox!r} of {party!r}"))
             for frame in self._early.pop((party, mailbox), ()):
-                self._early_bytes -= len(frame.payload)
+                self._early_bytes -= _bytes_of(frame)
                 outbox.put(frame)
             self._open[(party, mailbox)] = outbox
         return outbox
@@ -69,7 +69,7 @@ class RelayDesk:
             for address in [address for address in self._open if address[1] == run]:
                 self._open.pop(address).close()
             for address in [address for address in self._early if address[1] == run]:
-                self._early_bytes -= sum(len(frame.payload) for frame in self._early.pop(address))
+                self._early_bytes -= sum(_bytes_of(frame) for frame in self._early.pop(address))
 
     def forward(self, sender: str, received: Frame, *, source: str) -> None:
         """Hand a frame to its receiver; ``source`` is the sender's own mailbox, the one that is told when it cannot be.
@@ -103,10 +103,10 @@ class RelayDesk:
                 outbox.put(received)
                 return
             waiting = self._early.get((receiver, mailbox), ())
-            room = self._early_bytes + len(received.payload) <= _EARLY_BYTES and len(waiting) < _EARLY_FRAMES
+            room = self._early_bytes + _bytes_of(received) <= _EARLY_BYTES and len(waiting) < _EARLY_FRAMES
             if receiver in self._members(mailbox) and room:
                 self._early.setdefault((receiver, mailbox), deque()).append(received)
-                self._early_bytes += len(received.payload)
+                self._early_bytes += _bytes_of(received)
                 return
             origin = self._open.get((sender, source))
         if origin is not None:
@@ -118,3 +118,8 @@ class RelayDesk:
             return
         if party not in self._members(mailbox):
             raise EnvelopeError(f"{party!r} takes no part in a run called {mailbox!r}; the coordinator prepares runs")
+
+
+def _bytes_of(frame: Frame) -> int:
+    """What a waiting frame takes: a long name in a header counts like a long seal."""
+    return frame.message.ByteSize() + len(frame.payload)

@@ -62,6 +62,7 @@ class RunTable:
                 self._session.fail(StepError(f"generation {request.generation} of run {run!r} replaced this one"))
             spec = network_spec(request.network)
             ring = ring_of(request.ring)
+            dtype = cut_dtype(request.cut_dtype)
             if request.label_holder not in request.parties or len(set(request.parties)) < 2:
                 raise BadInputError(
                     f"a run needs two parties or more and a label holder among them; found {list(request.parties)}"
@@ -79,7 +80,7 @@ class RunTable:
                 parties=list(request.parties),
                 label_holder=request.label_holder,
                 stack=stack,
-                cut_dtype=cut_dtype(request.cut_dtype),
+                cut_dtype=dtype,
             )
             _log.info("prepared", run=run, generation=request.generation, parties=len(request.parties))
             return self._store.held()

@@ -130,6 +130,7 @@ class StackSession:
                 )
             self.state = advance(self.state, RunState.TRAINING)
             self._pass = _Pass(epoch, purpose, batch_sizes(rows, batch_rows))
+            self.phases.start()  # what passed since the pass before is nobody's
 
     def receive(self, party: str, frame: PartyFrame) -> None:
         """One frame of a party's stream.

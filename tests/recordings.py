@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from local_runs import FinishedRun
 
 from kernel.batch_order import Split, batch_seed, epoch_order, split_rows
+from kernel.wire.tensor_frame import TENSOR_REQUESTS, TENSOR_RESPONSES, unpack_frame
 from kernel.wire.transcripts import read_transcript
 from party.rows.encoding import RowEncoder
 from party.rows.loaders import declared_columns, load_table
@@ -37,12 +38,13 @@ _METHODS = {
 
 @dataclass(frozen=True)
 class Received:
-    """One message as its receiver got it. ``data`` is its serialisation on the wire."""
+    """One message as its receiver got it. ``payload`` is what came behind it, ``data`` all of it as it was on the wire."""
 
     role: str
     sender: str  # empty where the receiver listens: any of its callers
     method: str
     message: Any
+    payload: bytes
     data: bytes
 
     @property
@@ -88,13 +90,13 @@ class Recording:
     def shares(self, party: str, purpose: int | None = None) -> np.ndarray:
         """The words the server got from a party in this run, uint[steps' rows, widths[0]], in order of arrival."""
         frames = [
-            one.message
+            one
             for one in self.received(SERVER, "PartyFrame.share")
             if one.message.header.sender == party
             and one.message.header.run == self.run.run
             and purpose in (None, one.message.header.purpose)
         ]
-        return np.concatenate([words_of(frame.share) for frame in frames])
+        return np.concatenate([words_of(frame.message.share, frame.payload) for frame in frames])
 
     def left_on_disk(self, role: str) -> Iterator[tuple[str, bytes]]:
         """Every file of a role (log, config, state); for the coordinator the run directory, too."""
@@ -114,9 +116,12 @@ class Recording:
                 continue  # what the role itself sent
             method = _METHODS[record.method]
             answered = bool(sender)  # a role that dials names its peer, and receives responses
-            message = GetMessageClass(method.output_type if answered else method.input_type)()
-            message.ParseFromString(record.message)
-            yield Received(role, sender, record.method, message, record.message)
+            parse = GetMessageClass(method.output_type if answered else method.input_type).FromString
+            if record.method in (TENSOR_RESPONSES if answered else TENSOR_REQUESTS):
+                frame = unpack_frame(parse, record.message)
+                yield Received(role, sender, record.method, frame.message, bytes(frame.payload), record.message)
+            else:
+                yield Received(role, sender, record.method, parse(record.message), b"", record.message)
 
 
 def parts_of(message: Any) -> Iterator[Any]:
@@ -128,9 +133,9 @@ def parts_of(message: Any) -> Iterator[Any]:
                 yield from parts_of(one)
 
 
-def words_of(tensor: common_pb2.RingTensor) -> np.ndarray:
+def words_of(tensor: common_pb2.RingTensor, payload: bytes) -> np.ndarray:
     """uint32 or uint64, in the message's shape."""
-    return np.frombuffer(tensor.data, f"<u{tensor.ring_bits // 8}").reshape(tuple(tensor.shape))
+    return np.frombuffer(payload, f"<u{tensor.ring_bits // 8}").reshape(tuple(tensor.shape))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ _DTYPES = {
 }
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _BFLOAT16 = "bfloat16"
+_INFINITY_BITS = 0x7F800000  # of a float32; greater ones are NaN
+_BFLOAT16_NAN = 0x7FC0
 _MAX_RANK = 4
 _MAX_DIMENSION = 1 << 31
 
@@ -32,9 +34,16 @@ def encode_tensor(array: NDArray[Any], *, dtype: str | None = None) -> tuple[com
     """A Tensor of a float32, float64, int64 or uint8 array, and the bytes that follow it.
 
     Args:
-      dtype: "bfloat16" sends a float32 array in half the bytes, off by at most 2^-9 of each value.
+      dtype: "bfloat16" sends a float32 array in half the bytes, each value rounded to the nearest of 8 significant bits
+        (ties to even): off by at most 2^-8 of it, below 2^-126 by at most 2^-134. What rounds beyond the largest
+        bfloat16 becomes infinite, and the receiver refuses it.
+
+    Raises:
+      WireError: an array of another dtype.
     """
     if dtype == _BFLOAT16:
+        if array.dtype.newbyteorder("<") != _DTYPES[common_pb2.D_TYPE_FLOAT32]:
+            raise WireError(f"a {array.dtype} array cannot travel as bfloat16; use float32")
         return common_pb2.Tensor(dtype=common_pb2.D_TYPE_BFLOAT16, shape=array.shape), _bytes_of(_to_bfloat16(array))
     code = _CODES.get(array.dtype.newbyteorder("<"))
     if code is None:
@@ -108,7 +117,11 @@ def _bytes_of(array: NDArray[Any]) -> memoryview:
 
 def _to_bfloat16(array: NDArray[Any]) -> NDArray[np.uint16]:
     bits = np.ascontiguousarray(array, np.dtype("<f4")).view(np.dtype("<u4"))
-    return ((bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16).astype(np.dtype("<u2"))
+    halves = ((bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16).astype(np.dtype("<u2"))
+    lost = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(_INFINITY_BITS)
+    if lost.any():  # the carry of a NaN's low bits can make a zero of it, which nobody would refuse
+        halves[lost] = _BFLOAT16_NAN
+    return halves
 
 
 def _from_bfloat16(halves: NDArray[np.uint16]) -> NDArray[np.float32]:

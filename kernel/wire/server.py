@@ -2,15 +2,17 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from kernel.errors import BadInputError, CertificateError, TertiumError
+from kernel.errors import BadInputError, CertificateError, TertiumError, WireError
 from kernel.wire.channel import SERVER_OPTIONS
 from kernel.wire.failures import METADATA_KEY, failure_of, status_of
 from kernel.wire.identity import Identity, Peer, Role, peer_from_uris
@@ -49,6 +51,23 @@ def _note(level: str, event: str, **fields: Any) -> None:
         getattr(_log, level)(event, **fields)
 
 
+@dataclass(frozen=True)
+class _Unreadable:
+    """Takes the place of a message that could not be parsed.
+
+    A deserialiser that raises gives the caller no sentence, and when it was the first message of a stream gRPC never
+    ends that call: the server cannot be stopped any more (grpcio 1.85). So it is raised where the message is used.
+    """
+
+    error: WireError
+
+    @classmethod
+    def checked(cls, message: Any) -> Any:
+        if isinstance(message, cls):
+            raise message.error
+        return message
+
+
 class ErrorInterceptor(grpc.ServerInterceptor):
     """Turns every exception into a status, and frames tensors; text of an unforeseen exception never leaves this process.
 
@@ -64,39 +83,45 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         if handler is None:
             return None
         method = details.method
-        changes: dict[str, Any] = {}
-        if method in TENSOR_REQUESTS or self._recorder is not None:
-            changes["request_deserializer"] = self._receiving(method, handler.request_deserializer)
+        changes: dict[str, Any] = {"request_deserializer": self._receiving(method, handler.request_deserializer)}
         if method in TENSOR_RESPONSES:
             changes["response_serializer"] = pack_frame
         for kind in ("unary_unary", "unary_stream", "stream_unary", "stream_stream"):
             behaviour = getattr(handler, kind)
             if behaviour is not None:
                 wrap = self._guard_stream if kind.endswith("stream") else self._guard_call
-                changes[kind] = wrap(behaviour, method)
+                read = _checked_stream if kind.startswith("stream") else _Unreadable.checked
+                changes[kind] = wrap(behaviour, read, method)
         return handler._replace(**changes)
 
     def _receiving(self, method: str, deserializer: Any) -> Any:
         def deserialize(data: bytes) -> Any:
             if self._recorder is not None:
                 self._recorder(f">{self._name}", method, data)
-            return unpack_frame(deserializer, data) if method in TENSOR_REQUESTS else deserializer(data)
+            try:
+                return unpack_frame(deserializer, data) if method in TENSOR_REQUESTS else deserializer(data)
+            except WireError as error:
+                return _Unreadable(error)
+            except DecodeError:
+                return _Unreadable(
+                    WireError(f"{len(data)} bytes are no message of {method}; run one version everywhere")
+                )
 
         return deserialize
 
-    def _guard_call(self, behaviour: Any, method: str) -> Any:
+    def _guard_call(self, behaviour: Any, read: Callable[[Any], Any], method: str) -> Any:
         def guarded(request: Any, context: Any) -> Any:
             try:
-                return behaviour(request, context)
+                return behaviour(read(request), context)
             except Exception as error:
                 self._answer(error, context, method)
 
         return guarded
 
-    def _guard_stream(self, behaviour: Any, method: str) -> Any:
+    def _guard_stream(self, behaviour: Any, read: Callable[[Any], Any], method: str) -> Any:
         def guarded(request: Any, context: Any) -> Any:
             try:
-                yield from behaviour(request, context)
+                yield from behaviour(read(request), context)
             except Exception as error:
                 self._answer(error, context, method)
 
@@ -113,6 +138,11 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         incident = secrets.token_hex(4)
         _note("error", "fault", method=method, incident=incident, exc_info=error)
         context.abort(grpc.StatusCode.INTERNAL, f"fault {incident} at {self._name}; its log says more")
+
+
+def _checked_stream(messages: Iterable[Any]) -> Iterator[Any]:
+    for message in messages:
+        yield _Unreadable.checked(message)
 
 
 Service = tuple[Callable[[Any, Any], None], Any]

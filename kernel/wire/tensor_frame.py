@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from google.protobuf.message import DecodeError
+
 from kernel.errors import WireError
 
 Message = TypeVar("Message")
@@ -47,9 +49,15 @@ def unpack_frame(parse: Callable[[bytes], Message], data: bytes) -> TensorFrame[
     """The frame in ``data``; its payload is a view.
 
     Raises:
-      WireError: shorter than it claims.
+      WireError: shorter than it claims, or what it claims to be the message is none.
     """
     start = _LENGTH.size
     if len(data) < start or len(data) < start + (length := _LENGTH.unpack_from(data)[0]):
         raise WireError(f"a frame of {len(data)} bytes is shorter than its message; run one version everywhere")
-    return TensorFrame(parse(data[start : start + length]), memoryview(data)[start + length :])
+    try:
+        message = parse(data[start : start + length])
+    except DecodeError as error:
+        raise WireError(
+            f"the first {length} bytes of a frame of {len(data)} are no message; run one version everywhere"
+        ) from error
+    return TensorFrame(message, memoryview(data)[start + length :])

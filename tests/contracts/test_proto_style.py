@@ -1,4 +1,4 @@
-"""How a proto of ours reads: one package, a zero that means unset, typed fields, tensors as bytes, and comments."""
+"""How a proto of ours reads: one package, a zero that means unset, typed fields, tensors behind their messages, and comments."""
 
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,8 @@ NUMBERS = {
 }
 NO_TENSORS = {"NumberList", "Evaluated"}
 """Messages of a report: short lists of numbers that a person reads."""
+BEHIND = {"Tensor": {"data"}, "RingTensor": {"data"}, "Envelope": {"sealed"}}
+"""Messages whose bytes follow them on the wire -> the field that held these before."""
 
 
 @cache
@@ -73,8 +75,9 @@ def test_every_enums_zero_means_unset(file):
         assert all(value.name.startswith(f"{words}_") for value in enum.value)
 
 
-def test_numbers_in_bulk_travel_as_bytes(file):
-    """A repeated numeric field is ten to thirty times slower; shapes, widths and a report's lists are short."""
+def test_numbers_in_bulk_are_no_field(file):
+    """A repeated numeric field is ten to thirty times slower, a bytes field is copied at every turn (ADR 0014): tensors
+    and seals travel behind their message. Shapes, widths and a report's lists are short."""
     for message, field, _ in fields_of(file):
         if field.label == Field.LABEL_REPEATED and field.type in (Field.TYPE_FLOAT, Field.TYPE_DOUBLE):
             assert message.name in NO_TENSORS, f"{message.name}.{field.name}"
@@ -82,6 +85,11 @@ def test_numbers_in_bulk_travel_as_bytes(file):
     for message, field, _ in fields_of(file):
         if message.name in carriers and field.label == Field.LABEL_REPEATED and field.type in NUMBERS:
             assert field.name in ("shape", "barriers"), f"{message.name}.{field.name}"
+    for message in (message for message, _, _ in fields_of(file) if message.name in BEHIND):
+        assert message.name not in carriers
+        repeated = {field.name for field in message.field if field.label == Field.LABEL_REPEATED}
+        assert repeated <= {"shape"}, message.name
+        assert set(message.reserved_name) == BEHIND[message.name], message.name
 
 
 def test_no_text_hides_a_document(file):

@@ -1,15 +1,25 @@
 """coordinator.forecast against the bytes that real runs counted, and its growth in rows by hand."""
 
+from collections import Counter
+from itertools import permutations
+
+import numpy as np
 import pytest
 
-from coordinator.forecast import forecast, relay_frame_bytes
-from protos.v1 import plan_pb2, relay_pb2
+from coordinator.forecast import forecast
+from kernel.plan_message import cut_dtype, scale_bits
+from kernel.randomness import SecretKey
+from kernel.sealed_envelope import SealedLink
+from kernel.wire.codec import encode_ring, encode_tensor
+from kernel.wire.meter import GRPC_FRAME_BYTES
+from kernel.wire.tensor_frame import TensorFrame, pack_frame
+from protos.v1 import common_pb2, dealing_pb2, plan_pb2, relay_pb2, split_training_pb2
 
 WITHIN = 0.02
 WIDTH, LAST, BATCH = 8, 4, 100
 
 
-def plan(protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM, ring=(32, 16), parties=2):
+def plan(protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM, ring=(32, 16), parties=2, cut=common_pb2.D_TYPE_FLOAT32):
     return plan_pb2.RunPlan(
         name="p",
         protocol=protocol,
@@ -18,10 +28,13 @@ def plan(protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM, ring=(32, 16), parti
         parties=[plan_pb2.PartyPlan(name=f"party-{n}", label="y" if n == 0 else "") for n in range(parties)],
         batch_rows=BATCH,
         test_fraction=0.2,
+        cut_dtype=cut,
     )
 
 
+BFLOAT16 = common_pb2.D_TYPE_BFLOAT16
 BEAVER = plan(plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER, (64, 20), 3)
+BEAVER_HALVED = plan(plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER, (64, 20), 3, cut=BFLOAT16)
 
 
 @pytest.mark.e2e
@@ -56,7 +69,9 @@ def test_a_real_runs_set_up_costs_what_was_forecast(recording):
 
 
 @pytest.mark.parametrize(
-    "of", [plan(), plan(ring=(64, 30), parties=4), BEAVER], ids=["masked_sum", "4 parties", "beaver"]
+    "of",
+    [plan(), plan(ring=(64, 30), parties=4), plan(cut=BFLOAT16), BEAVER, BEAVER_HALVED],
+    ids=["masked_sum", "4 parties", "masked_sum bfloat16", "beaver", "beaver bfloat16"],
 )
 @pytest.mark.parametrize("batches", [2, 10])
 def test_an_epoch_grows_exactly_with_its_batches(of, batches):
@@ -66,16 +81,31 @@ def test_an_epoch_grows_exactly_with_its_batches(of, batches):
     assert many.rounds == batches * one.rounds
 
 
-def test_ten_rows_more_in_a_batch_cost_their_words():
-    """[rows, width] words of the ring up and as many float32 down; h_L and its gradient for the label holder."""
-    shorter, longer = (forecast(plan(), rows, [5, 5]).epoch_bytes for rows in (70, 80))
+@pytest.mark.parametrize(("cut", "size"), [(common_pb2.D_TYPE_FLOAT32, 4), (BFLOAT16, 2)], ids=["float32", "bfloat16"])
+def test_ten_rows_more_in_a_batch_cost_their_words(cut, size):
+    """[rows, width] words of the ring up and as many numbers down; h_L and its gradient for the label holder."""
+    shorter, longer = (forecast(plan(cut=cut), rows, [5, 5]).epoch_bytes for rows in (70, 80))
     grown = {link: longer[link] - shorter[link] for link in longer}
     assert grown == {
-        "party-0>neutral-server": 10 * (WIDTH * 4 + LAST * 4),
+        "party-0>neutral-server": 10 * (WIDTH * 4 + LAST * size),
         "party-1>neutral-server": 10 * WIDTH * 4,
-        "neutral-server>party-0": 10 * (WIDTH * 4 + LAST * 4),
-        "neutral-server>party-1": 10 * WIDTH * 4,
+        "neutral-server>party-0": 10 * (WIDTH * size + LAST * size),
+        "neutral-server>party-1": 10 * WIDTH * size,
     }
+
+
+@pytest.mark.parametrize(
+    ("of", "halved"), [(plan(), plan(cut=BFLOAT16)), (BEAVER, BEAVER_HALVED)], ids=["masked_sum", "beaver"]
+)
+def test_bfloat16_saves_half_of_what_it_touches_and_nothing_else(of, halved):
+    columns = [5] * len(of.parties)
+    before, after = forecast(of, BATCH, columns), forecast(halved, BATCH, columns)
+    saved = {link: count - after.epoch_bytes[link] for link, count in before.epoch_bytes.items()}
+    for link, count in saved.items():
+        holder, to_party = "party-0" in link, link.startswith("neutral-server>")
+        assert count == BATCH * 2 * (WIDTH * to_party + LAST * holder), link
+    assert (after.relayed_epoch_bytes, after.set_up_bytes) == (before.relayed_epoch_bytes, before.set_up_bytes)
+    assert after.rounds == before.rounds
 
 
 def test_beaver_adds_openings_between_all_pairs_and_one_correction():
@@ -105,12 +135,67 @@ def test_the_busiest_link_limits_an_epoch():
     assert found.seconds(80.0) == pytest.approx(count / 1e7)
 
 
-@pytest.mark.parametrize("size", [1, 127, 128, 16_383, 16_384, 3_000_000])
-def test_a_frame_around_an_envelope(size):
-    """Checked against protobuf itself: the sealed bytes are chosen so that the envelope has the size."""
-    for sealed in range(max(0, size - 8), size):
-        envelope = relay_pb2.Envelope(sealed=bytes(sealed))
-        if envelope.ByteSize() == size:
-            assert relay_pb2.RelayFrame(envelope=envelope).ByteSize() == relay_frame_bytes(size)
-            return
-    assert size == 1  # no sealed bytes make an envelope of one byte
+RUN = "x" * 30
+
+
+def header(sender):
+    """With a run id, epoch and step of usual length."""
+    return common_pb2.StepHeader(run=RUN, generation=1, epoch=10, step=10, purpose=2, sender=sender)
+
+
+def on_the_wire(message, payload):
+    """As the meter counts it, from the bytes themselves."""
+    return len(pack_frame(TensorFrame(message, payload))) + GRPC_FRAME_BYTES
+
+
+def words(of, rows, columns):
+    return encode_ring(np.zeros((rows, columns), f"u{of.ring.ring_bits // 8}"), scale_bits(of))
+
+
+def numbers(of, rows, columns):
+    return encode_tensor(np.zeros((rows, columns), np.float32), dtype=cut_dtype(of.cut_dtype))
+
+
+EVERY = [plan(), plan(ring=(64, 30)), plan(cut=BFLOAT16), BEAVER, BEAVER_HALVED]
+NAMES = ["masked_sum", "64 bits", "masked_sum bfloat16", "beaver", "beaver bfloat16"]
+
+
+@pytest.mark.parametrize("of", EVERY, ids=NAMES)
+def test_a_step_costs_the_frames_it_sends(of):
+    """Byte for byte, against the frames that roles pack: encoded, sealed, framed."""
+    found = forecast(of, BATCH, [5] * len(of.parties))
+    wanted = Counter()
+    names = [party.name for party in of.parties]
+    share, share_words = words(of, BATCH, WIDTH)
+    gradient, gradient_numbers = numbers(of, BATCH, WIDTH)
+    activation, activation_numbers = numbers(of, BATCH, LAST)
+    for name in names:
+        sent = split_training_pb2.PartyFrame(header=header(name), share=share)
+        answer = split_training_pb2.ServerFrame(header=header("neutral-server"), cut_gradient=gradient)
+        wanted[f"{name}>neutral-server"] += on_the_wire(sent, share_words)
+        wanted[f"neutral-server>{name}"] += on_the_wire(answer, gradient_numbers)
+    sent = split_training_pb2.PartyFrame(header=header("party-0"), head_gradient=activation)
+    answer = split_training_pb2.ServerFrame(header=header("neutral-server"), cut_activation=activation)
+    wanted["party-0>neutral-server"] += on_the_wire(sent, activation_numbers)
+    wanted["neutral-server>party-0"] += on_the_wire(answer, activation_numbers)
+    relayed = Counter()
+    if of.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
+        correction = dealing_pb2.Correction(header=header("coordinator"), words=share)
+        wanted[f"coordinator>{names[-1]}"] += on_the_wire(correction, share_words)
+        for sender, receiver in permutations(names, 2):
+            envelope, sealed = sealed_opening(of, 5 * len(names), sender, receiver)
+            for link in (f"{sender}>neutral-server", f"neutral-server>{receiver}"):
+                wanted[link] += on_the_wire(relay_pb2.RelayFrame(envelope=envelope), sealed)
+            relayed[f"{sender}>{receiver}"] += envelope.ByteSize() + len(sealed) + GRPC_FRAME_BYTES
+    assert found.epoch_bytes == wanted
+    assert found.relayed_epoch_bytes == relayed
+
+
+def sealed_opening(of, columns, sender, receiver):
+    """An opening of F as party.first_layer.beaver sends it, in the middle of a run."""
+    message, payload = words(of, columns, WIDTH)
+    opening = pack_frame(TensorFrame(relay_pb2.Opening(words=message, first_row=0), payload))
+    key = SecretKey(bytes(32))
+    link = SealedLink(sender, receiver, key, key, key)
+    link._sent = 1000
+    return link.seal(opening, step=header(sender), mailbox=RUN, topic="opening-f")

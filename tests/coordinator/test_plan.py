@@ -3,9 +3,10 @@
 import pytest
 
 from coordinator.plan import Plan, parse_plan
-from kernel.plan_message import check_plan_message, label_holder, network_spec, plan_hash, share_ring
+from kernel.errors import SettingsError
+from kernel.plan_message import check_plan_message, cut_dtype, label_holder, network_spec, plan_hash, share_ring
 from kernel.wire.channel import MAX_MESSAGE_BYTES
-from protos.v1 import plan_pb2
+from protos.v1 import common_pb2, plan_pb2
 
 TEXT = """
 # a comment
@@ -65,6 +66,7 @@ def test_every_number_of_the_file_is_in_the_message():
         batch_rows=100,
         test_fraction=0.25,
         barrier_every_epochs=2,
+        cut_dtype=common_pb2.D_TYPE_FLOAT32,
     )
     check_plan_message(message)  # a party holds it to its own safety, and finds nothing
     assert label_holder(message) == "a"
@@ -82,6 +84,32 @@ def test_a_protocol_brings_its_ring_and_its_dealer(protocol, ring, scale, dealer
     assert (share_ring(message).ring_bits, share_ring(message).fractional_bits) == (32, scale)
     assert message.dealer == dealer
     check_plan_message(message)
+
+
+def test_the_type_of_tensors_at_the_cut():
+    """float32 unless the plan says bfloat16; naming the default changes nothing."""
+    halved = TEXT.replace("[network]", 'cut_dtype = "bfloat16"\n[network]')
+    message = parse_plan(halved).message()
+    assert message.cut_dtype == common_pb2.D_TYPE_BFLOAT16
+    assert cut_dtype(message.cut_dtype) == "bfloat16"
+    check_plan_message(message)
+    named = TEXT.replace("[network]", 'cut_dtype = "float32"\n[network]')
+    assert cut_dtype(parse_plan(named).message().cut_dtype) == "float32"
+    assert hash_of(named) == hash_of(TEXT) != hash_of(halved)
+
+
+@pytest.mark.parametrize("value", ['"float16"', '"BFLOAT16"', '"float64"', '""', "2"])
+def test_another_type_is_refused_with_the_two_that_travel(value):
+    with pytest.raises(SettingsError, match="cut_dtype") as caught:
+        parse_plan(TEXT.replace("[network]", f"cut_dtype = {value}\n[network]"))
+    assert "'float32' or 'bfloat16'" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_the_schema_offers_both_types():
+    field = Plan.model_json_schema()["properties"]["cut_dtype"]
+    assert (field["enum"], field["default"]) == (["float32", "bfloat16"], "float32")
+    assert "bfloat16 halves" in field["description"]
 
 
 def test_naming_the_default_dealer_changes_nothing():
@@ -104,6 +132,7 @@ def test_the_hash_is_of_the_experiment_not_of_its_spelling():
         ("batch_rows = 100", "batch_rows = 101"),
         ("0.25", "0.26"),
         ("barrier_every_epochs = 2", "barrier_every_epochs = 1"),
+        ("barrier_every_epochs = 2", 'barrier_every_epochs = 2\ncut_dtype = "bfloat16"'),
         ("[8, 4]", "[8, 5]"),
         ('"relu"', '"tanh"'),
         ("0.01", "0.02"),

@@ -14,8 +14,10 @@ from kernel.errors import CertificateError, EnvelopeError, PeerError, StepError,
 from kernel.sealed_envelope import Introducer
 from kernel.wire.channel import dial
 from kernel.wire.identity import Identity, Peer
+from kernel.wire.meter import LinkMeter, MeteredChannel
 from kernel.wire.server import Listener
 from kernel.wire.stream import DuplexStream
+from kernel.wire.tensor_frame import TensorFrame, pack_frame, unpack_frame
 from neutral_server.relay import RelayDesk
 from neutral_server.service import RelayService
 from party.peer_links import PeerLinks
@@ -27,7 +29,8 @@ SERVER, RUN, SECONDS = "neutral-server", "trial", 10.0
 SHORT_SECONDS = 0.3
 """How long a party waits for what the relay has dropped."""
 
-Frame = relay_pb2.RelayFrame
+Message = relay_pb2.RelayFrame
+Frame = TensorFrame[Message]
 Trick = Callable[[str, Frame], list[Frame]]
 """(sender, frame) -> what is forwarded in its place."""
 
@@ -41,8 +44,9 @@ class CrookedDesk(RelayDesk):
         self.seen: list[Frame] = []
 
     def forward(self, sender, frame, *, source):
-        for one in self.trick(sender, Frame.FromString(frame.SerializeToString())):
-            claimed = one.introduction.sender if one.HasField("introduction") else one.envelope.header.step.sender
+        for one in self.trick(sender, unpack_frame(Message.FromString, pack_frame(frame))):
+            said = one.message
+            claimed = said.introduction.sender if said.HasField("introduction") else said.envelope.header.step.sender
             super().forward(claimed, one, source=source)  # the relay's own check of the sender is its own to skip
         self.seen.append(frame)
 
@@ -87,7 +91,7 @@ def exchange(address, parties):
     channels = []
 
     def dialled(name):
-        channels.append(dial(address, parties[name], SERVER))
+        channels.append(MeteredChannel(dial(address, parties[name], SERVER), name, SERVER, LinkMeter()))
         return relay_pb2_grpc.RelayStub(channels[-1]).Exchange
 
     yield dialled
@@ -142,7 +146,7 @@ def test_an_honest_relay_carries_both_ways(met, desk):
         assert met["bob"].receive("ann", "opening-f", header("ann", step)) == b"from ann %d" % step
         assert met["ann"].receive("bob", "opening-f", header("bob", step)) == b"from bob %d" % step
     assert met["ann"].links["bob"].pairwise == met["bob"].links["ann"].pairwise
-    carried = b"".join(frame.SerializeToString() for frame in desk.seen)
+    carried = b"".join(pack_frame(frame) for frame in desk.seen)
     assert b"from ann" not in carried
     assert bytes(met["ann"].links["bob"].pairwise) not in carried
 
@@ -154,28 +158,24 @@ def flipped(data, place=0):
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
-def altered(change):
+def set_sealed(make):
     def trick(sender, frame):
-        if frame.HasField("envelope"):
-            change(frame.envelope)
+        if frame.message.HasField("envelope"):
+            return [TensorFrame(frame.message, make(bytes(frame.payload)))]
         return [frame]
 
     return trick
 
 
-def set_sealed(make):
-    def change(envelope):
-        envelope.sealed = make(envelope.sealed)
-
-    return altered(change)
-
-
 def set_header(**fields):
-    def change(envelope):
-        for name, value in fields.items():
-            setattr(envelope.header if name in ("topic", "sequence") else envelope.header.step, name, value)
+    def trick(sender, frame):
+        if frame.message.HasField("envelope"):
+            header = frame.message.envelope.header
+            for name, value in fields.items():
+                setattr(header if name in ("topic", "sequence") else header.step, name, value)
+        return [frame]
 
-    return altered(change)
+    return trick
 
 
 def swapped():
@@ -209,6 +209,7 @@ TRICKS = {
     "the last bit of the tag": (lambda: set_sealed(lambda seal: flipped(seal, len(seal) - 1)), ALTERED),
     "cut short": (lambda: set_sealed(lambda seal: seal[:-1]), ALTERED),
     "emptied": (lambda: set_sealed(lambda seal: b""), ALTERED),
+    "with a byte behind it": (lambda: set_sealed(lambda seal: seal + b"x"), ALTERED),
     "another topic": (lambda: set_header(topic="opening-e"), ALTERED),
     "another step": (lambda: set_header(step=1), ALTERED),
     "another epoch": (lambda: set_header(epoch=2), ALTERED),
@@ -256,7 +257,7 @@ def test_an_envelope_of_an_earlier_generation(met, desk, links):
 
 def test_an_envelope_sent_back_to_its_sender(met, desk):
     def reflect(sender, frame):
-        frame.envelope.header.receiver = "ann"
+        frame.message.envelope.header.receiver = "ann"
         return [frame]
 
     desk.trick = reflect
@@ -267,7 +268,7 @@ def test_an_envelope_sent_back_to_its_sender(met, desk):
 
 def test_an_envelope_sent_back_in_the_peers_name(met, desk):
     def reflect(sender, frame):
-        frame.envelope.header.receiver, frame.envelope.header.step.sender = "ann", "bob"
+        frame.message.envelope.header.receiver, frame.message.envelope.header.step.sender = "ann", "bob"
         return [frame]
 
     desk.trick = reflect
@@ -293,11 +294,17 @@ def test_an_honest_peer_in_another_run_is_not_taken_for_the_relay(met):
 
 def of_introductions(change):
     def trick(sender, frame):
-        if frame.HasField("introduction"):
-            change(frame.introduction)
+        if frame.message.HasField("introduction"):
+            change(frame.message.introduction)
         return [frame]
 
     return trick
+
+
+def introductions(desk):
+    """By sender, as they passed."""
+    seen = (frame for frame in desk.seen if frame.message.HasField("introduction"))
+    return {frame.message.introduction.sender: frame for frame in seen}
 
 
 def set_field(name, value):
@@ -328,7 +335,7 @@ def test_a_relay_in_the_middle_with_the_authoritys_own_key(links, desk, identity
     impostors = {name: identity("party", name) for name in ("ann", "bob")}
 
     def trick(sender, frame):
-        theirs = frame.introduction
+        theirs = frame.message.introduction
         mine = Introducer(
             impostors[sender],
             theirs.receiver,
@@ -336,7 +343,7 @@ def test_a_relay_in_the_middle_with_the_authoritys_own_key(links, desk, identity
             reply_mailbox=theirs.reply_mailbox,
             generation=theirs.generation,
         )
-        return [Frame(introduction=mine.message)]
+        return [TensorFrame(Message(introduction=mine.message))]
 
     desk.trick = trick
     for name, error in meet(links()).items():
@@ -348,7 +355,7 @@ def test_a_relay_in_the_middle_with_the_authoritys_own_key(links, desk, identity
 
 def test_an_introduction_of_an_earlier_meeting(met, links, desk):
     """Signed and for the same mailbox, but of generation 1: refused in generation 2."""
-    old = {frame.introduction.sender: frame for frame in desk.seen if frame.HasField("introduction")}
+    old = introductions(desk)
     desk.trick = lambda sender, frame: [old[sender]]
     desk.drop_run(RUN)
     for error in meet(links(generation=2)).values():
@@ -358,8 +365,8 @@ def test_an_introduction_of_an_earlier_meeting(met, links, desk):
 
 def test_an_introduction_of_an_earlier_meeting_in_the_same_generation_leads_to_no_common_key(met, links, desk):
     """Even a server that forgot the generation gains nothing: nobody holds the key that follows."""
-    old = {frame.introduction.sender: frame for frame in desk.seen if frame.HasField("introduction")}
-    desk.trick = lambda sender, frame: [old[sender]] if frame.HasField("introduction") else [frame]
+    old = introductions(desk)
+    desk.trick = lambda sender, frame: [old[sender]] if frame.message.HasField("introduction") else [frame]
     desk.drop_run(RUN)
     ends = links()
     assert meet(ends) == {"ann": None, "bob": None}
@@ -394,7 +401,7 @@ def refused(exchange, name, *frames):
         for frame in frames:
             stream.send(frame)
         for _ in range(2):
-            assert stream.receive(SECONDS).WhichOneof("kind") == "opened"
+            assert stream.receive(SECONDS).message.WhichOneof("kind") == "opened"
     except PeerError as error:
         return str(error)
     finally:
@@ -403,14 +410,13 @@ def refused(exchange, name, *frames):
 
 
 def opened(mailbox):
-    return Frame(open=relay_pb2.OpenMailbox(mailbox=mailbox))
+    return TensorFrame(Message(open=relay_pb2.OpenMailbox(mailbox=mailbox)))
 
 
 def sealed(sender, receiver, mailbox):
     step = common_pb2.StepHeader(run=RUN, generation=1, sender=sender)
-    return Frame(
-        envelope=relay_pb2.Envelope(header=relay_pb2.EnvelopeHeader(step=step, receiver=receiver, mailbox=mailbox))
-    )
+    header = relay_pb2.EnvelopeHeader(step=step, receiver=receiver, mailbox=mailbox)
+    return TensorFrame(Message(envelope=relay_pb2.Envelope(header=header)), b"sealed")
 
 
 class TestAnHonestRelay:
@@ -427,14 +433,15 @@ class TestAnHonestRelay:
             ("ann", [opened(RUN), sealed("bob", "ann", RUN)], "'ann' sent a frame in the name of 'bob'"),
             ("eve", [opened("lobby"), sealed("eve", "bob", RUN)], "'eve' takes no part in a run called 'trial'"),
             ("ann", [opened(RUN), opened(RUN)], "'ann' sent open to the relay; it forwards introductions and"),
-            ("ann", [opened(RUN), Frame()], "'ann' sent an empty frame to the relay"),
+            ("ann", [opened(RUN), TensorFrame(Message())], "'ann' sent an empty frame to the relay"),
+            ("ann", [TensorFrame(Message(), b"bare")], "the first frame of 'ann' must open a mailbox"),
         ],
     )
     def test_refuses(self, name, frames, sentence, exchange):
         assert sentence in refused(exchange, name, *frames)
 
     def test_refuses_an_introduction_in_anothers_name(self, exchange):
-        forged = Frame(introduction=relay_pb2.Introduction(sender="bob", receiver="ann", mailbox=RUN))
+        forged = TensorFrame(Message(introduction=relay_pb2.Introduction(sender="bob", receiver="ann", mailbox=RUN)))
         assert "'ann' sent a frame in the name of 'bob'" in refused(exchange, "ann", opened(RUN), forged)
 
     def test_ends_the_mailboxes_of_an_earlier_generation(self, desk, links):
@@ -487,6 +494,7 @@ def test_a_party_refuses_a_generation_it_has_seen(exchange, parties, tmp_path):
         batch_rows=8,
         test_fraction=0.2,
         barrier_every_epochs=1,
+        cut_dtype=common_pb2.D_TYPE_FLOAT32,
     )
 
     def prepare(generation):

@@ -4,8 +4,10 @@ The server is the real one (listener, services, run table, sessions, barriers on
 in place of TensorFlow's. Whatever fails a generation, everybody in it is told, and the next one starts from the barrier.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import grpc
 import numpy as np
 import pytest
 
@@ -15,9 +17,12 @@ from coordinator.settings import ServerAddress
 from kernel.errors import PeerError
 from kernel.wire.channel import dial
 from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
+from kernel.wire.failures import error_of_rpc
 from kernel.wire.identity import Identity, Peer
+from kernel.wire.meter import LinkMeter, MeteredChannel
 from kernel.wire.server import Listener
 from kernel.wire.stream import DuplexStream
+from kernel.wire.tensor_frame import TensorFrame, pack_frame
 from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
 from neutral_server.service import SplitTrainingService, StackControlService
@@ -67,9 +72,10 @@ class LiveServer:
     address: str
     control: StackClient
     identities: dict[str, Identity]
+    identity: Callable[[str, str], Identity]
     last_generation: int = 0
 
-    def prepare(self, generation):
+    def prepare(self, generation, cut_dtype=common_pb2.D_TYPE_FLOAT32):
         network = plan_pb2.NetworkPlan(
             widths=[WIDTH],
             activations=["identity"],
@@ -86,13 +92,14 @@ class LiveServer:
             scale_bits=SCALE_BITS,
             parties=["ann", "bob"],
             label_holder="bob",
+            cut_dtype=cut_dtype,
         )
         return self.control.prepare(request)
 
-    def begin(self, barrier=0):
+    def begin(self, barrier=0, cut_dtype=common_pb2.D_TYPE_FLOAT32):
         """A new generation; returns the barriers held."""
         self.last_generation += 1
-        held = self.prepare(self.last_generation)
+        held = self.prepare(self.last_generation, cut_dtype)
         self.control.begin(
             stack_control_pb2.BeginStackRequest(
                 run=RUN, generation=self.last_generation, barrier=barrier, batch_sizes=[ROWS]
@@ -142,7 +149,7 @@ def server(tmp_path_factory):
     control = StackClient(ServerAddress(address=address), identity("coordinator", "coordinator"))
     parties = {name: identity("party", name) for name in ("ann", "bob", "eve")}
     try:
-        live = LiveServer(address, control, parties)
+        live = LiveServer(address, control, parties, identity)
         live.begin()
         live.hold(0)
         yield live
@@ -158,7 +165,8 @@ def connect(server):
     channels = []
 
     def connected(name):
-        channels.append(dial(server.address, server.identities[name], SERVER))
+        channel = dial(server.address, server.identities[name], SERVER)
+        channels.append(MeteredChannel(channel, name, SERVER, LinkMeter()))
         return split_training_pb2_grpc.SplitTrainingStub(channels[-1])
 
     yield connected
@@ -175,7 +183,7 @@ def join(server, connect):
         stream = DuplexStream(connect(name).Train, "the neutral server")
         streams.append(stream)
         stream.send(frame(server, name, join=split_training_pb2.JoinTraining(), **header))
-        assert stream.receive(SECONDS).WhichOneof("kind") == "joined"
+        assert stream.receive(SECONDS).message.WhichOneof("kind") == "joined"
         return stream
 
     yield joined
@@ -192,7 +200,7 @@ def streams(server, join):
 
 
 def frame(server, party, **fields):
-    """A frame of ``party`` as it should be, but for what ``fields`` say of its header."""
+    """A frame of ``party`` as it should be, but for what ``fields`` say of its header; a tensor is (message, payload)."""
     header = {
         "run": RUN,
         "generation": server.last_generation,
@@ -202,7 +210,11 @@ def frame(server, party, **fields):
         "sender": party,
     }
     given = {name: fields.pop(name) for name in list(fields) if name in header}
-    return split_training_pb2.PartyFrame(header=common_pb2.StepHeader(**{**header, **given}), **fields)
+    payload = b""
+    for kind in {"share", "head_gradient"} & fields.keys():
+        fields[kind], payload = fields[kind]
+    message = split_training_pb2.PartyFrame(header=common_pb2.StepHeader(**{**header, **given}), **fields)
+    return TensorFrame(message, payload)
 
 
 WORDS = np.arange(ROWS * WIDTH, dtype=np.uint32).reshape(ROWS, WIDTH) << 16
@@ -210,15 +222,14 @@ SHARE = encode_ring(WORDS, SCALE_BITS)
 GRADIENT = encode_tensor(np.ones((ROWS, WIDTH), np.float32))
 
 
-def share_with(**changes):
-    changed = common_pb2.RingTensor.FromString(SHARE.SerializeToString())
-    for name, value in changes.items():
-        if name == "shape":
-            del changed.shape[:]
-            changed.shape.extend(value)
-        else:
-            setattr(changed, name, value)
-    return changed
+def share_with(shape=None, payload=None):
+    """SHARE with another shape or other bytes behind it."""
+    message, own = SHARE
+    changed = common_pb2.RingTensor.FromString(message.SerializeToString())
+    if shape is not None:
+        del changed.shape[:]
+        changed.shape.extend(shape)
+    return changed, own if payload is None else payload
 
 
 WRONG_SHARES = {
@@ -229,8 +240,9 @@ WRONG_SHARES = {
     "other fractional bits": ({"share": encode_ring(WORDS, 20)}, "has 20 fractional bits, the plan says 16"),
     "a row too few": ({"share": encode_ring(WORDS[1:], SCALE_BITS)}, "has shape [2, 2], wanted [3, 2]"),
     "turned": ({"share": share_with(shape=[WIDTH, ROWS])}, "has shape [2, 3], wanted [3, 2]"),
-    "too short": ({"share": share_with(data=SHARE.data[:-4])}, "carries 20 bytes, its shape needs 24"),
-    "too long": ({"share": share_with(data=SHARE.data * 2)}, "carries 48 bytes, its shape needs 24"),
+    "too short": ({"share": share_with(payload=SHARE[1][:-4])}, "carries 20 bytes, its shape needs 24"),
+    "too long": ({"share": share_with(payload=bytes(SHARE[1]) * 2)}, "carries 48 bytes, its shape needs 24"),
+    "of no bytes": ({"share": share_with(payload=b"")}, "carries 0 bytes, its shape needs 24"),
     "of no shape": ({"share": share_with(shape=[])}, "has shape [], wanted [3, 2]"),
     "of a shape that wraps": ({"share": share_with(shape=[2**63, 2, 2])}, "has a dimension of 2^31 or more"),
     "of many dimensions": ({"share": share_with(shape=[1] * 9)}, "has rank 9, at most 4 is accepted"),
@@ -265,12 +277,13 @@ def test_the_right_frames_train(server, streams):
     for step in range(2):
         for party in ("ann", "bob"):
             streams[party].send(frame(server, party, step=step, share=SHARE))
-        activation = streams["bob"].receive(SECONDS).cut_activation
-        h = decode_tensor(activation, dtype="float32", shape=(ROWS, WIDTH), what="h")
+        answer = streams["bob"].receive(SECONDS)
+        h = decode_tensor(answer.message.cut_activation, answer.payload, dtype="float32", shape=(ROWS, WIDTH), what="h")
         assert (h == 2 * np.arange(ROWS * WIDTH).reshape(ROWS, WIDTH) - step).all()  # the bias moved by -1
         streams["bob"].send(frame(server, "bob", step=step, head_gradient=GRADIENT))
         for stream in streams.values():
-            assert stream.receive(SECONDS).cut_gradient == GRADIENT
+            answer = stream.receive(SECONDS)
+            assert (answer.message.cut_gradient, answer.payload) == GRADIENT
     server.close_run()
 
 
@@ -325,6 +338,107 @@ def test_a_tensor_before_a_pass(server, join):
             stream.receive(SECONDS)
 
 
+# --- bfloat16 at the cut ----------------------------------------------------------------------------------------------
+
+
+def test_a_step_with_a_bfloat16_cut(server, join):
+    """Values of 8 significant bits come back exactly, in half the bytes; others rounded (test_bfloat16.py)."""
+    server.begin(cut_dtype=common_pb2.D_TYPE_BFLOAT16)
+    server.open_pass()
+    streams = {name: join(name) for name in ("ann", "bob")}
+    for party in ("ann", "bob"):
+        streams[party].send(frame(server, party, share=SHARE))
+    answer = streams["bob"].receive(SECONDS)
+    assert len(answer.payload) == 2 * ROWS * WIDTH
+    h = decode_tensor(answer.message.cut_activation, answer.payload, dtype="bfloat16", shape=(ROWS, WIDTH), what="h")
+    assert (h == 2 * np.arange(ROWS * WIDTH).reshape(ROWS, WIDTH)).all()
+    gradient = encode_tensor(np.full((ROWS, WIDTH), 1.5, np.float32), dtype="bfloat16")
+    streams["bob"].send(frame(server, "bob", head_gradient=gradient))
+    for stream in streams.values():
+        answer = stream.receive(SECONDS)
+        assert (answer.message.cut_gradient, answer.payload) == gradient
+    server.close_run()
+
+
+def test_the_server_refuses_a_gradient_in_the_other_type(server, join):
+    server.begin(cut_dtype=common_pb2.D_TYPE_BFLOAT16)
+    server.open_pass()
+    streams = {name: join(name) for name in ("ann", "bob")}
+    for party in ("ann", "bob"):
+        streams[party].send(frame(server, party, share=SHARE))
+    streams["bob"].receive(SECONDS)
+    streams["bob"].send(frame(server, "bob", head_gradient=GRADIENT))
+    with pytest.raises(PeerError, match="in step 0 has dtype float32, wanted bfloat16"):
+        streams["ann"].receive(SECONDS)
+
+
+@pytest.mark.parametrize("cut_dtype", [common_pb2.D_TYPE_UNSPECIFIED, common_pb2.D_TYPE_FLOAT64])
+def test_no_other_type_is_prepared(cut_dtype, server):
+    server.last_generation += 1
+    with pytest.raises(PeerError, match="at the cut; float32 and bfloat16 travel there"):
+        server.prepare(server.last_generation, cut_dtype)
+    assert server.begin() == [0]
+
+
+# --- bytes that are no frame ------------------------------------------------------------------------------------------
+
+
+def test_bytes_that_are_no_frame_fail_the_generation_with_a_sentence(server, join):
+    """From a party that joined: the others are told what was wrong, not only that it left."""
+    server.begin()
+    server.open_pass()
+    bob = join("bob")
+    packed = [pack_frame(frame(server, "ann", join=split_training_pb2.JoinTraining())), b"\xff\xff"]
+    with dial(server.address, server.identities["ann"], SERVER) as channel:
+        call = channel.stream_stream("/tertium.v1.SplitTraining/Train")
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call(iter(packed), timeout=SECONDS))
+    for error in (error_of_rpc(caught.value, SERVER), failure_of_stream(bob)):
+        assert isinstance(error, PeerError)
+        assert "a frame of 2 bytes is shorter than its message; run one version everywhere" in str(error)
+    assert server.begin() == [0]
+
+
+def failure_of_stream(stream):
+    with pytest.raises(PeerError) as caught:
+        stream.receive(SECONDS)
+    return caught.value
+
+
+# --- where the time goes ----------------------------------------------------------------------------------------------
+
+
+def test_the_coordinator_is_told_where_the_servers_time_went(server, streams):
+    for party in ("ann", "bob"):
+        streams[party].send(frame(server, party, share=SHARE))
+    streams["bob"].receive(SECONDS)
+    streams["bob"].send(frame(server, "bob", head_gradient=GRADIENT))
+    for stream in streams.values():
+        stream.receive(SECONDS)
+    phases = server.control.describe_pass(RUN, server.last_generation)
+    assert {"check and add shares", "forward", "check head gradient", "backward"} <= set(phases)
+    assert all(seconds >= 0 for seconds in phases.values())
+    assert sum(phases.values()) > 0
+    for generation in (server.last_generation - 1, server.last_generation + 1):
+        with pytest.raises(PeerError, match=f"generation {generation} is not live at the neutral server"):
+            server.control.describe_pass(RUN, generation)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"), [("ann", "party"), ("eve", "party"), ("operator", "operator"), (SERVER, "neutral-server")]
+)
+def test_nobody_else_is(name, role, server, streams):
+    """Seconds per phase say how busy the parties keep the server."""
+    assert streams
+    with dial(server.address, server.identity(role, name), SERVER) as channel:
+        stub = stack_control_pb2_grpc.StackControlStub(channel)
+        request = stack_control_pb2.DescribePassRequest(run=RUN, generation=server.last_generation)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.DescribePass(request, timeout=SECONDS)
+    refusal = error_of_rpc(caught.value, SERVER)
+    assert (str(refusal), refusal.exit_code) == (f"{name!r} calls as {role}; this call is for coordinator", 3)
+
+
 # --- joining ----------------------------------------------------------------------------------------------------------
 
 
@@ -351,14 +465,14 @@ def test_who_has_no_business_does_not_join_and_disturbs_nobody(name, header, sen
     assert sentence in refused_join(server, connect, name, **header)
     streams["ann"].send(frame(server, "ann", share=SHARE))
     streams["bob"].send(frame(server, "bob", share=SHARE))
-    assert streams["bob"].receive(SECONDS).WhichOneof("kind") == "cut_activation"
+    assert streams["bob"].receive(SECONDS).message.WhichOneof("kind") == "cut_activation"
 
 
 def test_a_party_holds_one_stream(server, connect, streams):
     assert "'ann' already holds a stream of run trial" in refused_join(server, connect, "ann")
     streams["ann"].send(frame(server, "ann", share=SHARE))
     streams["bob"].send(frame(server, "bob", share=SHARE))
-    assert streams["bob"].receive(SECONDS).WhichOneof("kind") == "cut_activation"
+    assert streams["bob"].receive(SECONDS).message.WhichOneof("kind") == "cut_activation"
 
 
 def test_a_party_that_leaves_pauses_the_run_for_the_other(server, streams):
@@ -376,7 +490,7 @@ def test_an_old_generation_is_refused_and_the_live_one_goes_on(server, streams):
             server.prepare(generation)
     streams["ann"].send(frame(server, "ann", share=SHARE))
     streams["bob"].send(frame(server, "bob", share=SHARE))
-    assert streams["bob"].receive(SECONDS).WhichOneof("kind") == "cut_activation"
+    assert streams["bob"].receive(SECONDS).message.WhichOneof("kind") == "cut_activation"
 
 
 def test_a_new_generation_replaces_the_live_one(server, streams):
@@ -400,6 +514,7 @@ def test_only_the_coordinator_steers_the_stack(server):
         for method, request in (
             (stub.PrepareStack, stack_control_pb2.PrepareStackRequest(run=RUN, generation=10**9)),
             (stub.OpenPass, stack_control_pb2.OpenPassRequest(run=RUN)),
+            (stub.DescribePass, stack_control_pb2.DescribePassRequest(run=RUN, generation=server.last_generation)),
             (stub.CloseRun, stack_control_pb2.CloseRunRequest(run=RUN, generation=server.last_generation)),
         ):
             with pytest.raises(Exception, match="'ann' calls as party; this call is for coordinator"):

@@ -8,13 +8,14 @@ from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec, OptimizerSpec
 from kernel.plan_message import (
     check_plan_message,
+    cut_dtype,
     label_holder,
     network_spec,
     plan_hash,
     safe_run_name,
     share_ring,
 )
-from protos.v1 import plan_pb2
+from protos.v1 import common_pb2, plan_pb2
 
 
 def plan():
@@ -41,6 +42,7 @@ def plan():
         test_fraction=0.2,
         barrier_every_epochs=1,
         dealer="coordinator",
+        cut_dtype=common_pb2.D_TYPE_FLOAT32,
     )
 
 
@@ -180,6 +182,29 @@ def test_a_party_refuses_a_plan_that_would_not_protect_it(change, found):
     change(message)
     with pytest.raises(WireError, match=found):
         check_plan_message(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "name"), [(common_pb2.D_TYPE_FLOAT32, "float32"), (common_pb2.D_TYPE_BFLOAT16, "bfloat16")]
+)
+def test_two_types_travel_at_the_cut(message, name):
+    plan = accepted()
+    plan.cut_dtype = message
+    check_plan_message(plan)
+    assert cut_dtype(message) == name
+
+
+@pytest.mark.parametrize(
+    "message",
+    [common_pb2.D_TYPE_UNSPECIFIED, common_pb2.D_TYPE_FLOAT64, common_pb2.D_TYPE_INT64, common_pb2.D_TYPE_UINT8, 77],
+)
+def test_no_other_type_does(message):
+    plan = accepted()
+    plan.cut_dtype = message
+    sentence = f"the plan asks for tensors of type {message} at the cut; float32 and bfloat16 travel there"
+    for check in (lambda: check_plan_message(plan), lambda: cut_dtype(message)):
+        with pytest.raises(WireError, match=sentence):
+            check()
 
 
 @pytest.mark.parametrize("dealer", ["", "bank", "neutral-server"])

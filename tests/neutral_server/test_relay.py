@@ -3,6 +3,7 @@
 import pytest
 
 from kernel.errors import EnvelopeError, PeerError
+from kernel.wire.tensor_frame import TensorFrame
 from neutral_server.relay import RelayDesk
 from protos.v1 import common_pb2, relay_pb2
 
@@ -23,26 +24,25 @@ def frames(outbox):
 
 
 def kinds(outbox):
-    return [frame.WhichOneof("kind") for frame in frames(outbox)]
+    return [frame.message.WhichOneof("kind") for frame in frames(outbox)]
 
 
 def opened(desk, party, mailbox=RUN):
     """An open mailbox whose greeting was read."""
     outbox = desk.open_mailbox(party, mailbox)
-    assert frames(outbox)[0] == relay_pb2.RelayFrame(opened=relay_pb2.MailboxOpen())
+    assert frames(outbox)[0] == TensorFrame(relay_pb2.RelayFrame(opened=relay_pb2.MailboxOpen()))
     return outbox
 
 
-def envelope(sender, receiver, mailbox=RUN, sealed=b"cannot read this"):
+def envelope(sender, receiver, mailbox=RUN, sealed=b"cannot read this", topic=""):
     step = common_pb2.StepHeader(run=mailbox, sender=sender)
-    header = relay_pb2.EnvelopeHeader(step=step, receiver=receiver, mailbox=mailbox)
-    return relay_pb2.RelayFrame(envelope=relay_pb2.Envelope(header=header, sealed=sealed))
+    header = relay_pb2.EnvelopeHeader(step=step, receiver=receiver, mailbox=mailbox, topic=topic)
+    return TensorFrame(relay_pb2.RelayFrame(envelope=relay_pb2.Envelope(header=header)), sealed)
 
 
 def introduction(sender, receiver, mailbox=RUN):
-    return relay_pb2.RelayFrame(
-        introduction=relay_pb2.Introduction(sender=sender, receiver=receiver, mailbox=mailbox, reply_mailbox=mailbox)
-    )
+    theirs = relay_pb2.Introduction(sender=sender, receiver=receiver, mailbox=mailbox, reply_mailbox=mailbox)
+    return TensorFrame(relay_pb2.RelayFrame(introduction=theirs))
 
 
 def forward(desk, sender, frame, source=RUN):
@@ -97,6 +97,43 @@ def test_early_frames_are_bounded_and_their_room_comes_back(desk):
     assert frames(mine) == []
 
 
+def test_what_waits_is_bounded_in_its_messages_too(desk):
+    """Nothing sealed, but a header of 30 MiB: it takes as much room as a seal would."""
+    mine = opened(desk, "a")
+    for _ in range(3):
+        forward(desk, "a", envelope("a", "b", sealed=b"", topic="x" * (30 << 20)))
+    assert kinds(mine) == ["undeliverable"]
+    desk.drop_run(RUN)
+    for _ in range(2):
+        forward(desk, "a", envelope("a", "b", sealed=bytes(15 << 20), topic="x" * (15 << 20)))
+    assert frames(mine) == []
+    assert kinds(desk.open_mailbox("b", RUN)) == ["opened", "envelope", "envelope"]
+    forward(desk, "a", envelope("a", "c", sealed=bytes(60 << 20)))  # all the room is there again
+    assert kinds(desk.open_mailbox("c", RUN)) == ["opened", "envelope"]
+
+
+def test_what_waits_is_bounded_in_number(desk):
+    """1024 small frames a mailbox; another mailbox has its own."""
+    mine = opened(desk, "a")
+    for _ in range(1024):
+        forward(desk, "a", introduction("a", "b"))
+    assert frames(mine) == []
+    forward(desk, "a", introduction("a", "b"))
+    assert kinds(mine) == ["undeliverable"]
+    forward(desk, "a", introduction("a", "c"))
+    assert frames(mine) == []
+    assert len(frames(desk.open_mailbox("b", RUN))) == 1 + 1024
+
+
+def test_a_seal_is_forwarded_as_it_lies_in_the_frame(desk):
+    """The desk neither copies nor parses it: the receiver's frame refers to the very bytes that came."""
+    box = opened(desk, "b")
+    sealed = memoryview(bytes(1000))[4:]
+    forward(desk, "a", envelope("a", "b", sealed=sealed))
+    (frame,) = frames(box)
+    assert frame.payload is sealed
+
+
 @pytest.mark.parametrize("frame", [envelope("a", "c"), introduction("a", "c")], ids=["envelope", "introduction"])
 def test_a_frame_in_anothers_name_is_refused(desk, frame):
     receiver = opened(desk, "c")
@@ -115,9 +152,10 @@ def test_an_unknown_mailbox_is_refused(desk):
 
 
 def test_the_relay_forwards_introductions_and_envelopes_only(desk):
-    for frame in (relay_pb2.RelayFrame(), relay_pb2.RelayFrame(opened=relay_pb2.MailboxOpen())):
-        with pytest.raises(EnvelopeError, match="it forwards introductions and envelopes"):
-            forward(desk, "a", frame)
+    for message in (relay_pb2.RelayFrame(), relay_pb2.RelayFrame(opened=relay_pb2.MailboxOpen())):
+        for payload in (b"", b"with something behind it"):
+            with pytest.raises(EnvelopeError, match="it forwards introductions and envelopes"):
+                forward(desk, "a", TensorFrame(message, payload))
 
 
 @pytest.mark.parametrize(("receiver", "mailbox"), [("b", "lobby"), ("b", "doctor-7"), ("stranger", RUN)])
@@ -125,7 +163,7 @@ def test_who_sends_to_nobody_is_told(desk, receiver, mailbox):
     mine = opened(desk, "a")
     forward(desk, "a", envelope("a", receiver, mailbox))
     notice = relay_pb2.Undeliverable(receiver=receiver, mailbox=mailbox)
-    assert frames(mine) == [relay_pb2.RelayFrame(undeliverable=notice)]
+    assert frames(mine) == [TensorFrame(relay_pb2.RelayFrame(undeliverable=notice))]
 
 
 def test_a_failed_probe_does_not_disturb_the_senders_run(desk):

@@ -13,6 +13,7 @@ from kernel.network import NetworkSpec, OptimizerSpec
 from kernel.randomness import Keystream, SecretKey, StreamPosition, derive_key
 from kernel.run_state import RunState
 from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
+from kernel.wire.tensor_frame import TensorFrame
 from neutral_server.session import IN_FLIGHT, StackSession
 from protos.v1 import common_pb2, split_training_pb2
 
@@ -51,7 +52,7 @@ class BiasStack:
         self.bias[...] = state["bias"]
 
 
-def make_session(stack):
+def make_session(stack, cut_dtype="float32"):
     network = NetworkSpec((WIDTH,), ("identity",), "binary", 1, OptimizerSpec("sgd", 0.1), 1)
     return StackSession(
         name="server",
@@ -63,18 +64,19 @@ def make_session(stack):
         parties=PARTIES,
         label_holder="b",
         stack=stack,
+        cut_dtype=cut_dtype,
     )
 
 
 class Federation:
     """A session, its parties' outboxes and the blocks they would compute."""
 
-    def __init__(self):
+    def __init__(self, cut_dtype="float32"):
         self.stack = BiasStack()
-        self.session = make_session(self.stack)
+        self.session = make_session(self.stack, cut_dtype)
         self.outboxes = {party: self.session.join(party) for party in PARTIES}
         for outbox in self.outboxes.values():
-            assert [frame.WhichOneof("kind") for frame in frames(outbox)] == ["joined"]
+            assert [frame.message.WhichOneof("kind") for frame in frames(outbox)] == ["joined"]
         key = SecretKey(bytes(range(32)))
         streams = {
             one: {other: Keystream(derive_key(key, *sorted((one, other)))) for other in PARTIES if other != one}
@@ -96,7 +98,7 @@ class Federation:
 
     def kinds(self):
         """Of what waits for each party."""
-        return {party: [frame.WhichOneof("kind") for frame in self.sent(party)] for party in PARTIES}
+        return {party: [frame.message.WhichOneof("kind") for frame in self.sent(party)] for party in PARTIES}
 
     def share(self, party, step, purpose=TRAIN, rows=None, **header):
         """A masked share, as this party sends it."""
@@ -148,18 +150,25 @@ def dh(step):
 
 
 def frame_of(party, step, purpose=TRAIN, share=None, head_gradient=None, **header):
+    """A party's frame; ``share`` and ``head_gradient`` are a message and its payload."""
+    message, payload = share or head_gradient or (None, b"")
     fields = {"run": RUN, "generation": GENERATION, "epoch": EPOCH, "sender": party, **header}
     step_header = common_pb2.StepHeader(step=step, purpose=purpose, **fields)
-    return split_training_pb2.PartyFrame(header=step_header, share=share, head_gradient=head_gradient)
+    kind = {"share": message} if share else {"head_gradient": message} if head_gradient else {}
+    return TensorFrame(split_training_pb2.PartyFrame(header=step_header, **kind), payload)
 
 
-def gradient(step, array=None, party="b", **header):
-    tensor = encode_tensor(dh(step) if array is None else array)
+def gradient(step, array=None, party="b", dtype=None, **header):
+    tensor = encode_tensor(dh(step) if array is None else array, dtype=dtype)
     return frame_of(party, step, head_gradient=tensor, **header)
 
 
-def activation_of(frame, rows=BATCH):
-    return decode_tensor(frame.cut_activation, dtype="float32", shape=(rows, WIDTH), what="h")
+def activation_of(frame, rows=BATCH, dtype="float32"):
+    return decode_tensor(frame.message.cut_activation, frame.payload, dtype=dtype, shape=(rows, WIDTH), what="h")
+
+
+def gradient_of(frame, rows=BATCH, dtype="float32"):
+    return decode_tensor(frame.message.cut_gradient, frame.payload, dtype=dtype, shape=(rows, WIDTH), what="g")
 
 
 def check_failed(federation, error, parties=PARTIES):
@@ -193,15 +202,14 @@ def test_a_training_step_from_shares_to_gradients(training):
     (activation,) = training.sent("b")
     assert training.kinds() == {"a": [], "b": [], "c": []}
     assert np.abs(activation_of(activation) - z1(0)).max() <= len(PARTIES) * 2.0**-17 + 1e-6
-    header = activation.header
+    header = activation.message.header
     assert (header.run, header.generation, header.epoch, header.step) == (RUN, GENERATION, EPOCH, 0)
     assert (header.purpose, header.sender) == (TRAIN, "server")
     training.deliver("b", gradient(0))
     for party in PARTIES:
         (answer,) = training.sent(party)
-        assert answer.header == header
-        found = decode_tensor(answer.cut_gradient, dtype="float32", shape=(BATCH, WIDTH), what="g")
-        assert np.array_equal(found, dh(0))
+        assert answer.message.header == header
+        assert np.array_equal(gradient_of(answer), dh(0))
 
 
 def test_a_whole_epoch_moves_the_stack_once_a_step(training):
@@ -212,7 +220,7 @@ def test_a_whole_epoch_moves_the_stack_once_a_step(training):
     assert training.session.state is RunState.READY
     moved = -sum(dh(step).mean(axis=0) for step in range(3))
     assert np.allclose(training.session.held_state()["bias"], moved, atol=1e-6)
-    activations = [frame for frame in training.sent("b") if frame.WhichOneof("kind") == "cut_activation"]
+    activations = [frame for frame in training.sent("b") if frame.message.WhichOneof("kind") == "cut_activation"]
     last = activation_of(activations[2], rows=2) - z1(2, rows=2)
     before_last = -sum(dh(step).mean(axis=0) for step in range(2))
     assert np.abs(last - before_last).max() < 1e-4
@@ -227,7 +235,7 @@ def test_parties_on_threads_of_their_own_train_an_epoch(training):
 
     def take(outbox, kind):
         frame = next(outbox)
-        assert frame.WhichOneof("kind") == kind
+        assert frame.message.WhichOneof("kind") == kind
         return frame
 
     def live(party):
@@ -238,7 +246,7 @@ def test_parties_on_threads_of_their_own_train_an_epoch(training):
                 if party == "b":
                     take(outbox, "cut_activation")
                     training.deliver("b", gradient(step))
-                assert take(outbox, "cut_gradient").header.step == step
+                assert take(outbox, "cut_gradient").message.header.step == step
         except BaseException as error:
             errors.append(error)
 
@@ -279,8 +287,7 @@ def test_a_repeat_with_the_same_bytes_gets_the_same_answer(training):
 def other_share(federation, party, step):
     """The same place in the run, but another value under the same pad."""
     frame = federation.share(party, step)
-    frame.share.data = bytes([frame.share.data[0] ^ 1]) + frame.share.data[1:]
-    return frame
+    return TensorFrame(frame.message, bytes([frame.payload[0] ^ 1]) + frame.payload[1:])
 
 
 @pytest.mark.parametrize("moment", ["before the others", "after the activation", "after the step"])
@@ -319,14 +326,14 @@ def test_a_repeated_gradient_with_other_bytes_fails_the_run(training):
 def test_a_frame_of_another_place_fails_the_run(training, change, sentence):
     frame = training.share("a", 0)
     for field, value in change.items():
-        setattr(frame.header, field, value)
+        setattr(frame.message.header, field, value)
     refused(training, "a", frame, StepError, sentence)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 2**32 - 1])
 def test_a_training_step_ahead_of_the_due_one_fails_the_run(training, step):
     frame = training.share("a", 0)
-    frame.header.step = step
+    frame.message.header.step = step
     refused(training, "a", frame, StepError, f"sent step {step}; due is step 0 of 3")
 
 
@@ -338,12 +345,12 @@ def test_a_step_long_past_fails_the_run(training):
     refused(training, "a", old, StepError, "sent step 0; due is step 2 of 3")
 
 
-def changed_share(training, **changes):
+def changed_share(training, payload=None, **changes):
     frame = training.share("a", 0)
     for field, value in changes.items():
-        frame.share.ClearField(field)
-        frame.share.MergeFrom(common_pb2.RingTensor(**{field: value}))
-    return frame
+        frame.message.share.ClearField(field)
+        frame.message.share.MergeFrom(common_pb2.RingTensor(**{field: value}))
+    return frame if payload is None else TensorFrame(frame.message, payload)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +359,9 @@ def changed_share(training, **changes):
         ({"shape": [BATCH, WIDTH + 1]}, "the share of 'a' in step 0 has shape"),
         ({"shape": [WIDTH, BATCH]}, "has shape"),
         ({"shape": [BATCH - 1, WIDTH]}, "has shape"),
-        ({"data": bytes(31)}, "carries 31 bytes"),
+        ({"payload": bytes(31)}, "carries 31 bytes"),
+        ({"payload": bytes(33)}, "carries 33 bytes"),
+        ({"payload": b""}, "carries 0 bytes, its shape needs 32"),
         ({"ring_bits": 64}, "ring of 64 bits, the plan says 32"),
         ({"fractional_bits": 15}, "15 fractional bits, the plan says 16"),
         ({"fractional_bits": 32}, "32 fractional bits"),
@@ -420,7 +429,7 @@ def test_a_frame_without_a_tensor_fails_the_run(training):
 
 def test_a_second_join_fails_the_run(training):
     frame = frame_of("a", 0)
-    frame.join.SetInParent()
+    frame.message.join.SetInParent()
     refused(training, "a", frame, StepError, "sent join in the middle of a pass")
 
 
@@ -451,9 +460,9 @@ def test_parties_may_be_ahead_up_to_the_window(evaluating):
     for step in range(IN_FLIGHT + 1):
         evaluating.deliver("c", evaluating.share("c", step, EVALUATE, rows=BATCH))
         (answer,) = evaluating.sent("b")
-        assert answer.header.step == step
+        assert answer.message.header.step == step
         assert np.abs(activation_of(answer) - z1(step)).max() < 1e-4
-        assert [frame.header.step for frame in evaluating.sent("a")] == [step]
+        assert [frame.message.header.step for frame in evaluating.sent("a")] == [step]
     evaluating.deliver("a", evaluating.share("a", 2 * IN_FLIGHT + 1, EVALUATE, rows=BATCH))  # the window moved on
 
 
@@ -471,7 +480,7 @@ def test_steps_completed_out_of_order_are_answered_in_order(evaluating):
     evaluating.deliver("b", evaluating.share("b", 1, EVALUATE, rows=BATCH))
     assert evaluating.kinds()["b"] == []
     evaluating.deliver("b", evaluating.share("b", 0, EVALUATE, rows=BATCH))
-    assert [frame.header.step for frame in evaluating.sent("b")] == [0, 1]
+    assert [frame.message.header.step for frame in evaluating.sent("b")] == [0, 1]
 
 
 def test_a_repeat_in_a_forward_only_pass_is_answered_again(evaluating):
@@ -553,3 +562,135 @@ def test_a_closed_session_ends_every_stream(training):
         assert list(outbox) == []
     with pytest.raises(StepError, match="generation 3 of run run-1 is closed"):
         training.session.receive("a", training.share("a", 0))
+
+
+# --- bfloat16 at the cut ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def halved():
+    federation = Federation("bfloat16")
+    federation.session.open_pass(EPOCH, TRAIN, ROWS, BATCH)
+    return federation
+
+
+def rounded(array):
+    """As it arrives from the other side of a bfloat16 cut."""
+    message, payload = encode_tensor(array, dtype="bfloat16")
+    return decode_tensor(message, payload, dtype="bfloat16", shape=array.shape, what="t")
+
+
+def test_a_bfloat16_cut_halves_what_goes_out_and_takes_the_gradient_so(halved):
+    """Shares stay words of the ring; h_L, dL/dh_L and dL/dz1 are rounded once each, at their sender."""
+    for party in PARTIES:
+        halved.deliver(party, halved.share(party, 0))
+    (activation,) = halved.sent("b")
+    assert activation.message.cut_activation.dtype == common_pb2.D_TYPE_BFLOAT16
+    assert len(activation.payload) == 2 * BATCH * WIDTH
+    exact = z1(0).astype(np.float64)
+    bound = 2.0**-8 * np.abs(exact) + (1 + 2.0**-8) * (len(PARTIES) * 2.0**-17 + 1e-6)
+    assert (np.abs(activation_of(activation, dtype="bfloat16") - exact) <= bound).all()
+    halved.deliver("b", gradient(0, dtype="bfloat16"))
+    assert np.array_equal(halved.stack.bias, -rounded(dh(0)).mean(axis=0))
+    for party in PARTIES:
+        (answer,) = halved.sent(party)
+        assert len(answer.payload) == 2 * BATCH * WIDTH
+        assert np.array_equal(gradient_of(answer, dtype="bfloat16"), rounded(dh(0)))
+    assert np.abs(rounded(dh(0)) - dh(0)).max() > 0  # the rounding is there to be seen
+
+
+def test_an_epoch_with_a_bfloat16_cut(halved):
+    for step in range(3):
+        for party in PARTIES:
+            halved.deliver(party, halved.share(party, step))
+        halved.deliver("b", gradient(step, dtype="bfloat16"))
+    assert halved.session.state is RunState.READY
+    moved = -sum(rounded(dh(step)).mean(axis=0) for step in range(3))
+    assert np.allclose(halved.session.held_state()["bias"], moved, atol=1e-6)
+
+
+@pytest.mark.parametrize("purpose", [EVALUATE, PREDICT])
+def test_a_forward_only_pass_with_a_bfloat16_cut(purpose):
+    federation = Federation("bfloat16")
+    federation.session.open_pass(EPOCH, purpose, ROWS, BATCH)
+    for party in PARTIES:
+        federation.deliver(party, federation.share(party, 0, purpose))
+    (answer,) = federation.sent("b")
+    assert np.allclose(activation_of(answer, dtype="bfloat16"), z1(0), rtol=2.0**-7, atol=1e-4)
+
+
+def test_a_repeated_gradient_of_a_bfloat16_cut(halved):
+    for party in PARTIES:
+        halved.deliver(party, halved.share(party, 0))
+    halved.deliver("b", gradient(0, dtype="bfloat16"))
+    bias = halved.stack.bias.copy()
+    answers = halved.sent("b")
+    halved.deliver("b", gradient(0, dtype="bfloat16"))
+    assert halved.sent("b") == answers
+    assert np.array_equal(halved.stack.bias, bias)
+    other = gradient(0, dh(0) * 1.01, dtype="bfloat16")
+    refused(halved, "b", other, StepError, "'b' repeated a step with other bytes")
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "sentence"),
+    [
+        (None, None, "the head gradient of 'b' in step 0 has dtype float32, wanted bfloat16"),
+        (np.full((BATCH, WIDTH), np.nan, np.float32), "bfloat16", "NaN or infinity"),
+        (np.full((BATCH, WIDTH), 3.4e38, np.float32), "bfloat16", "NaN or infinity"),
+        (np.zeros((BATCH, WIDTH + 1), np.float32), "bfloat16", "has shape"),
+    ],
+    ids=["float32", "NaN", "beyond bfloat16", "shape"],
+)
+def test_another_gradient_than_a_bfloat16_cut_takes(halved, array, dtype, sentence):
+    for party in PARTIES:
+        halved.deliver(party, halved.share(party, 0))
+    halved.kinds()
+    refused(halved, "b", gradient(0, array, dtype=dtype), WireError, sentence)
+    assert not halved.stack.bias.any()
+
+
+def test_a_bfloat16_gradient_is_refused_where_the_plan_says_float32(training):
+    shares_of_all(training)
+    frame = gradient(0, dtype="bfloat16")
+    refused(training, "b", frame, WireError, "has dtype bfloat16, wanted float32")
+
+
+# --- where the time goes ----------------------------------------------------------------------------------------------
+
+
+def test_a_pass_is_described_by_its_own_time(training, monkeypatch):
+    """Every phase of a training step has its name; what passes between two passes belongs to none."""
+    now = [0.0]
+    monkeypatch.setattr("kernel.phases.time.perf_counter", lambda: now[0])
+    training.session.phases.start()
+
+    def slowly(call, seconds):
+        def called(*arguments):
+            now[0] += seconds
+            return call(*arguments)
+
+        return called
+
+    training.stack.forward = slowly(training.stack.forward, 2.0)
+    training.stack.backward = slowly(training.stack.backward, 3.0)
+    for step in range(3):
+        for party in PARTIES:
+            now[0] += 0.25
+            training.deliver(party, training.share(party, step))
+        training.deliver("b", gradient(step))
+    assert training.session.describe_pass() == {
+        "wait for frames": 3 * 3 * 0.25,
+        "check and add shares": 0.0,
+        "forward": 3 * 2.0,
+        "check head gradient": 0.0,
+        "backward": 3 * 3.0,
+        "send": 0.0,
+    }
+    assert training.session.describe_pass() == {}
+    now[0] += 1000.0  # a barrier, say
+    training.session.open_pass(EPOCH + 1, TRAIN, ROWS, BATCH)
+    now[0] += 0.5
+    ones = encode_ring(np.ones((BATCH, WIDTH), np.uint32), RING.fractional_bits)
+    training.deliver("a", frame_of("a", 0, share=ones, epoch=EPOCH + 1))
+    assert training.session.describe_pass() == {"wait for frames": 0.5, "send": 0.0}

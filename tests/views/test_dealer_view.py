@@ -12,7 +12,7 @@ PAYLOADS = {
     for message in (common_pb2.Tensor, common_pb2.RingTensor, relay_pb2.Opening, relay_pb2.Envelope)
 }
 REPORTS = {"hello", "prepared", "begun", "epoch_done", "evaluated", "barrier_held", "predicted", "finished"}
-FROM_SERVER = {"PrepareStack", "BeginStack", "OpenPass", "HoldStackBarrier", "CloseRun", "Describe"}
+FROM_SERVER = {"PrepareStack", "BeginStack", "OpenPass", "DescribePass", "HoldStackBarrier", "CloseRun", "Describe"}
 FROM_OPERATOR = {"SubmitRequest", "PredictionRequest", "WatchRequest", "FetchRunRequest", "StatusRequest"}
 TO_DEALER = {"EnrolRequest", "CorrectionsRequest"}
 
@@ -31,11 +31,13 @@ def test_kinds_at_the_coordinator(recording: Recording):
 
 def test_no_payload_reaches_the_coordinator(recording: Recording):
     assert _payloads(recording, COORDINATOR) == set()
+    assert {one.payload for one in recording.received(COORDINATOR)} == {b""}  # nothing behind a message either
 
 
 def test_payloads_are_found_where_they_belong(recording: Recording):
     """The search above would see them."""
     assert _payloads(recording, SERVER) == PAYLOADS - {"tertium.v1.Opening"}
+    assert sum(len(one.payload) for one in recording.received(SERVER)) > 50_000
     assert "tertium.v1.Tensor" in _payloads(recording, recording.label_holder)
 
 

@@ -4,7 +4,10 @@ Every statistical test fails with probability at most 1e-6 (uniformity.FAILURE) 
 operating system's generator, so that no seed can be fixed.
 """
 
+import math
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +22,13 @@ from kernel.fixed_point import product_error_bound
 from kernel.plan_message import plan_hash, share_ring
 from kernel.randomness import SecretKey
 from kernel.sealed_envelope import SealedLink, _header_bytes
+from kernel.wire.tensor_frame import TensorFrame, pack_frame
 from protos.v1 import common_pb2, relay_pb2
 
 pytestmark = pytest.mark.e2e
+
+Envelope = tuple[relay_pb2.Envelope, bytes]
+"""An envelope and its seal."""
 
 FLOAT32_UNIT = 2.0**-24
 GCM_TAG_BYTES = 16
@@ -86,12 +93,12 @@ def test_the_sum_is_z1(recording: Recording, moment: str):
     assert np.abs(wanted).max() > 1000 * bound.max()  # the bound is small against z1
 
 
-def _envelopes(recording: Recording) -> list[relay_pb2.Envelope]:
-    return [one.message.envelope for one in recording.received(SERVER, "RelayFrame.envelope")]
+def _envelopes(recording: Recording) -> list[Envelope]:
+    return [(one.message.envelope, one.payload) for one in recording.received(SERVER, "RelayFrame.envelope")]
 
 
 def test_sealed_payloads_are_uniform(beaver_recording: Recording):
-    sealed = b"".join(envelope.sealed for envelope in _envelopes(beaver_recording))
+    sealed = b"".join(sealed for _, sealed in _envelopes(beaver_recording))
     assert len(sealed) > 500_000
     assert uniform_p(np.frombuffer(sealed, np.uint8)) >= FAILURE
 
@@ -106,30 +113,35 @@ def test_sealed_payloads_are_the_openings_parties_exchange(beaver_recording: Rec
             ring_bits=64,
             fractional_bits=run.plan.first_layer.ring[1],
             shape=(rows, across),
-            data=bytes(rows * across * 8),
         )
-        return relay_pb2.Opening(words=words).ByteSize() + GCM_TAG_BYTES
+        opening = TensorFrame(relay_pb2.Opening(words=words), bytes(rows * across * 8))
+        return len(pack_frame(opening)) + GCM_TAG_BYTES
 
     for party in beaver_recording.parties:
-        mine = [one for one in _envelopes(beaver_recording) if one.header.step.sender == party]
-        openings_e = [len(one.sealed) for one in mine if one.header.topic == "opening-e"]
-        openings_f = [len(one.sealed) for one in mine if one.header.topic == "opening-f"]
+        mine = [one for one in _envelopes(beaver_recording) if one[0].header.step.sender == party]
+        openings_e = [len(sealed) for envelope, sealed in mine if envelope.header.topic == "opening-e"]
+        openings_f = [len(sealed) for envelope, sealed in mine if envelope.header.topic == "opening-f"]
         assert openings_e == [size(569, columns)] * 2  # the run, and the prediction's generation
         assert openings_f == [size(columns, width)] * steps
 
 
-def _opened(envelopes: list[relay_pb2.Envelope], keys: set[bytes]) -> int:
+def _opened(envelopes: list[Envelope], keys: set[bytes]) -> int:
     """How many (envelope, key) open, with the nonce and associated data of kernel/sealed_envelope.py [4]."""
     opened = 0
     for key in keys:
-        for envelope in envelopes:
+        for envelope, sealed in envelopes:
             nonce = struct.pack(">IQ", 0, envelope.header.sequence)
             try:
-                AESGCM(key).decrypt(nonce, envelope.sealed, _header_bytes(envelope.header))
+                AESGCM(key).decrypt(nonce, sealed, _header_bytes(envelope.header))
             except InvalidTag:
                 continue
             opened += 1
     return opened
+
+
+def _bytes_fields(message: Any) -> Iterator[bytes]:
+    for part in parts_of(message):
+        yield from (value for field, value in part.ListFields() if field.type == field.TYPE_BYTES)
 
 
 def test_nothing_received_outside_the_parties_opens_an_envelope(beaver_recording: Recording):
@@ -138,13 +150,12 @@ def test_nothing_received_outside_the_parties_opens_an_envelope(beaver_recording
         value
         for role in (SERVER, COORDINATOR, *beaver_recording.parties)
         for one in beaver_recording.received(role)
-        for message in parts_of(one.message)
-        for field, value in message.ListFields()
-        if field.type == field.TYPE_BYTES and len(value) == 32
+        for value in (*_bytes_fields(one.message), one.payload)
+        if len(value) == 32
     }
     assert len(keys) >= 2 * 2 * 2 + 4  # two public keys and nonces a generation, four seeds; hashes
-    first = [envelope for envelope in _envelopes(beaver_recording) if envelope.header.sequence < 4]
-    assert {envelope.header.topic for envelope in first} == {"alignment_key", "order_hash", "opening-e", "opening-f"}
+    first = [one for one in _envelopes(beaver_recording) if one[0].header.sequence < 4]
+    assert {envelope.header.topic for envelope, _ in first} == {"alignment_key", "order_hash", "opening-e", "opening-f"}
     assert _opened(first, keys) == 0
     key = SecretKey(bytes(range(32)))
     sealed = SealedLink("a", "b", key, key, key).seal(
@@ -158,8 +169,8 @@ def test_envelope_headers_carry_no_payload(recording: Recording):
     run, following = recording.run, dict[tuple[str, str, int], int]()
     beaver = run.plan.first_layer.protocol == "beaver"
     topics = {"alignment_key", "order_hash"} | ({"opening-e", "opening-f"} if beaver else set())
-    assert {envelope.header.topic for envelope in _envelopes(recording)} == topics
-    for envelope in _envelopes(recording):
+    assert {envelope.header.topic for envelope, _ in _envelopes(recording)} == topics
+    for envelope, _ in _envelopes(recording):
         header, step = envelope.header, envelope.header.step
         assert {step.sender, header.receiver} == set(recording.parties)
         assert (step.run, header.mailbox) == (run.run, run.run)
@@ -171,6 +182,30 @@ def test_envelope_headers_carry_no_payload(recording: Recording):
         following[link] = header.sequence + 1
         for message in (envelope, header, step):
             assert len(UnknownFieldSet(message)) == 0
+
+
+def test_only_what_a_message_declares_is_behind_it(recording: Recording):
+    """Behind a tensor exactly its numbers, behind an envelope its seal, behind anything else nothing: no room to hide a
+    row. At every role."""
+    carriers = set()
+    for role in recording.roles:
+        for one in recording.received(role):
+            tensors = [
+                part for part in parts_of(one.message) if isinstance(part, common_pb2.Tensor | common_pb2.RingTensor)
+            ]
+            if isinstance(one.message, relay_pb2.RelayFrame) and one.message.HasField("envelope"):
+                assert len(one.payload) > GCM_TAG_BYTES
+            elif tensors:
+                (tensor,) = tensors
+                carriers.add(one.kind)
+                ring = isinstance(tensor, common_pb2.RingTensor)
+                assert ring or tensor.dtype == common_pb2.D_TYPE_FLOAT32
+                size = tensor.ring_bits // 8 if ring else 4
+                assert len(one.payload) == math.prod(tensor.shape) * size > 0, one.kind
+            else:
+                assert one.payload == b"", one.kind
+    wanted = {"PartyFrame.share", "PartyFrame.head_gradient", "ServerFrame.cut_activation", "ServerFrame.cut_gradient"}
+    assert carriers == wanted | ({"Correction"} if recording.run.plan.first_layer.protocol == "beaver" else set())
 
 
 def _varint(value: int) -> bytes:

@@ -21,6 +21,8 @@ from kernel.errors import BadInputError, PeerError
 from kernel.version import VERSION
 from kernel.wire.channel import dial
 from kernel.wire.failures import error_of_rpc
+from kernel.wire.meter import LinkMeter, MeteredChannel
+from kernel.wire.tensor_frame import TensorFrame
 from protos.v1 import (
     common_pb2,
     coordination_pb2,
@@ -104,7 +106,8 @@ def channel(federation):
 
         def connected(name, role):
             address = federation.coordinator if role == "coordinator" else federation.neutral_server
-            return stack.enter_context(dial(address, identity_of(federation.certs, name), role))
+            dialled = stack.enter_context(dial(address, identity_of(federation.certs, name), role))
+            return MeteredChannel(dialled, name, role, LinkMeter())
 
         yield connected
 
@@ -155,7 +158,7 @@ def test_a_tensor_stream_in_anothers_name(channel):
     stub = split_training_pb2_grpc.SplitTrainingStub(channel("ann", "neutral-server"))
     header = common_pb2.StepHeader(run="r", generation=1, sender="bob")
     join = split_training_pb2.PartyFrame(header=header, join=split_training_pb2.JoinTraining())
-    error = refusal(stub.Train(iter([join]), timeout=CALL_SECONDS))
+    error = refusal(stub.Train(iter([TensorFrame(join)]), timeout=CALL_SECONDS))
     assert "the first frame of 'ann' must be a join in its own name" in str(error)
 
 
@@ -164,8 +167,26 @@ def test_a_tensor_stream_for_a_run_that_is_not_live(channel):
     stub = split_training_pb2_grpc.SplitTrainingStub(channel("ann", "neutral-server"))
     header = common_pb2.StepHeader(run="unheard-of", generation=1, sender="ann")
     join = split_training_pb2.PartyFrame(header=header, join=split_training_pb2.JoinTraining())
-    error = refusal(stub.Train(iter([join]), timeout=CALL_SECONDS))
+    error = refusal(stub.Train(iter([TensorFrame(join)]), timeout=CALL_SECONDS))
     assert "run 'unheard-of' generation 1 is not live at the neutral server" in str(error)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("/tertium.v1.Relay/Exchange", relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox="lobby"))),
+        ("/tertium.v1.SplitTraining/Train", split_training_pb2.PartyFrame(join=split_training_pb2.JoinTraining())),
+    ],
+    ids=["relay", "tensor stream"],
+)
+def test_a_party_of_a_version_before_frames(method, message, federation):
+    """Its streams carry bare messages; it is told to run one version, not that something is broken."""
+    with dial(federation.neutral_server, identity_of(federation.certs, "ann"), "neutral-server") as channel:
+        call = channel.stream_stream(method)(iter([message.SerializeToString()]), timeout=CALL_SECONDS)
+        error = refusal(call)
+    assert (type(error), error.exit_code) == (PeerError, 3)
+    assert "is shorter than its message; run one version everywhere" in str(error)
 
 
 @pytest.mark.e2e
@@ -179,8 +200,9 @@ def test_a_sealed_message_in_anothers_name(kind, channel):
         )
     else:
         header = relay_pb2.EnvelopeHeader(step=common_pb2.StepHeader(sender="cat"), receiver="bob", mailbox="lobby")
-        forged = relay_pb2.RelayFrame(envelope=relay_pb2.Envelope(header=header, sealed=b"x"))
-    error = refusal(stub.Exchange(iter([opened, forged]), timeout=CALL_SECONDS))
+        forged = relay_pb2.RelayFrame(envelope=relay_pb2.Envelope(header=header))
+    frames = [TensorFrame(opened), TensorFrame(forged, b"x" if kind == "envelope" else b"")]
+    error = refusal(stub.Exchange(iter(frames), timeout=CALL_SECONDS))
     assert str(error) == "'ann' sent a frame in the name of 'cat'"
 
 

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 
 import grpc
 import pytest
@@ -11,7 +12,9 @@ from structlog.testing import capture_logs
 from kernel.errors import BadInputError, FixedPointError, PeerError, PolicyError, StepError, TertiumError
 from kernel.wire.channel import dial
 from kernel.wire.failures import METADATA_KEY, error_of_rpc
+from kernel.wire.meter import GRPC_FRAME_BYTES, LinkMeter, MeteredChannel
 from kernel.wire.server import Listener, caller, require
+from kernel.wire.tensor_frame import FRAME_LENGTH_BYTES, TensorFrame, pack_frame
 from protos.v1 import relay_pb2, relay_pb2_grpc, stack_control_pb2, stack_control_pb2_grpc
 
 SECONDS = 5.0
@@ -33,12 +36,12 @@ class Control(stack_control_pb2_grpc.StackControlServicer):
 
 
 class Relay(relay_pb2_grpc.RelayServicer):
-    """Echoes frames; an undeliverable one makes it fail in the middle of the stream."""
+    """Echoes frames and what is behind them; an undeliverable one makes it fail in the middle of the stream."""
 
     def Exchange(self, request_iterator, context):  # noqa: N802
         for frame in request_iterator:
-            if frame.WhichOneof("kind") == "undeliverable":
-                if frame.undeliverable.mailbox == "typed":
+            if frame.message.WhichOneof("kind") == "undeliverable":
+                if frame.message.undeliverable.mailbox == "typed":
                     raise StepError("step 4 came twice")
                 raise ValueError(SECRET)
             yield frame
@@ -79,6 +82,37 @@ def connect(listener):
 @pytest.fixture
 def control(connect, make_identity):
     return stack_control_pb2_grpc.StackControlStub(connect(make_identity("bank")))
+
+
+@pytest.fixture
+def exchange(connect, make_identity):
+    """The relay's stream as a party dials it: frames are packed and metered on the channel."""
+    meter = LinkMeter()
+    channel = MeteredChannel(connect(make_identity("bank")), "bank", NAME, meter)
+
+    def exchanged(frames):
+        return relay_pb2_grpc.RelayStub(channel).Exchange(iter(frames), timeout=SECONDS)
+
+    exchanged.meter = meter
+    return exchanged
+
+
+@pytest.fixture
+def raw(connect, make_identity):
+    """``raw(method, messages)``: answers to bytes as a caller packed them, and the error they end with."""
+
+    def called(method, messages, stream=True):
+        channel = connect(make_identity("bank") if stream else make_identity("c", "coordinator"))
+        if not stream:
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(method)(*messages, timeout=SECONDS)
+            return [], error_of_rpc(caught.value, NAME)
+        answers = []
+        with pytest.raises(grpc.RpcError) as caught:
+            answers.extend(channel.stream_stream(method)(iter(messages), timeout=SECONDS))
+        return answers, error_of_rpc(caught.value, NAME)
+
+    return called
 
 
 @pytest.fixture
@@ -155,16 +189,15 @@ def test_the_server_goes_on_after_a_fault(control, behave):
 
 
 def frame(mailbox):
-    return relay_pb2.RelayFrame(undeliverable=relay_pb2.Undeliverable(mailbox=mailbox))
+    return TensorFrame(relay_pb2.RelayFrame(undeliverable=relay_pb2.Undeliverable(mailbox=mailbox)))
 
 
-OPEN = relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox="r"))
+OPEN = TensorFrame(relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox="r")))
 
 
 @pytest.mark.parametrize(("mailbox", "kind"), [("typed", PeerError), ("untyped", PeerError)])
-def test_an_error_in_the_middle_of_a_stream_is_told_after_what_came_before(mailbox, kind, connect, make_identity):
-    stub = relay_pb2_grpc.RelayStub(connect(make_identity("bank")))
-    answers = stub.Exchange(iter([OPEN, frame(mailbox), OPEN]), timeout=SECONDS)
+def test_an_error_in_the_middle_of_a_stream_is_told_after_what_came_before(mailbox, kind, exchange):
+    answers = exchange([OPEN, frame(mailbox), OPEN])
     assert next(answers) == OPEN
     with pytest.raises(grpc.RpcError) as caught:
         next(answers)
@@ -241,14 +274,73 @@ def test_health_answers_serving_until_the_end(make_identity):
             stub.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
 
 
-def test_every_received_message_is_recorded(control, connect, make_identity, recorded):
+def test_what_is_behind_a_message_travels_both_ways_and_is_counted(exchange):
+    sent = [OPEN, TensorFrame(OPEN.message, bytes(range(256)) * 625), TensorFrame(OPEN.message, memoryview(b"view"))]
+    found = list(exchange(sent))
+    assert found == sent
+    assert all(isinstance(one.payload, memoryview) for one in found)
+    head = FRAME_LENGTH_BYTES + OPEN.message.ByteSize() + GRPC_FRAME_BYTES
+    usage = {one.link: (one.messages, one.bytes) for one in exchange.meter.take()}
+    assert usage == dict.fromkeys((f"bank>{NAME}", f"{NAME}>bank"), (3, 3 * head + 160_000 + 4))
+
+
+UNFRAMED = OPEN.message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "a frame of 0 bytes is shorter than its message"),
+        (b"\x01\x00", "a frame of 2 bytes is shorter"),
+        (b"\x05\x00\x00\x00abcd", "a frame of 8 bytes is shorter"),
+        (UNFRAMED, f"a frame of {len(UNFRAMED)} bytes is shorter"),  # as the versions before frames sent it
+        (b"\x03\x00\x00\x00\xff\xff\xff", "the first 3 bytes of a frame of 7 are no message"),
+    ],
+)
+@pytest.mark.parametrize("before", [[], [pack_frame(OPEN)]], ids=["at first", "later"])
+def test_what_is_no_frame_is_refused_with_a_sentence(data, sentence, before, raw, exchange):
+    answers, refusal = raw("/tertium.v1.Relay/Exchange", [*before, data])
+    assert answers == before
+    assert isinstance(refusal, PeerError)
+    assert sentence in str(refusal)
+    assert str(refusal).endswith("run one version everywhere")
+    assert list(exchange([OPEN])) == [OPEN]
+
+
+def test_so_is_what_is_no_message(raw):
+    """Of a method without frames."""
+    answers, refusal = raw("/tertium.v1.StackControl/CloseRun", [b"\xff\xff\xff"], stream=False)
+    assert answers == []
+    wanted = "3 bytes are no message of /tertium.v1.StackControl/CloseRun; run one version everywhere"
+    assert (type(refusal), str(refusal)) == (PeerError, wanted)
+
+
+def test_a_listener_stops_after_it(make_identity):
+    """The first message of a stream that cannot be read must not leave a call behind that never ends."""
+    running = Listener(
+        "127.0.0.1:0",
+        make_identity(NAME, "neutral-server"),
+        ((relay_pb2_grpc.add_RelayServicer_to_server, Relay()),),
+    )
+    running.start()
+    with dial(f"127.0.0.1:{running.port}", make_identity("bank"), NAME) as channel:
+        call = channel.stream_stream("/tertium.v1.Relay/Exchange")
+        with pytest.raises(grpc.RpcError):
+            list(call(iter([b"\x00"]), timeout=SECONDS))
+    stopped = threading.Thread(target=running.stop, args=(0,), daemon=True)
+    stopped.start()
+    stopped.join(2 * SECONDS)
+    assert not stopped.is_alive()
+
+
+def test_every_received_message_is_recorded(control, connect, exchange, make_identity, recorded):
     recorded.clear()
     request = stack_control_pb2.CloseRunRequest(run="r", sentence="why")
     stack_control_pb2_grpc.StackControlStub(connect(make_identity("c", "coordinator"))).CloseRun(
         request, timeout=SECONDS
     )
-    stub = relay_pb2_grpc.RelayStub(connect(make_identity("bank")))
-    assert list(stub.Exchange(iter([OPEN, OPEN]), timeout=SECONDS)) == [OPEN, OPEN]
+    sent = [OPEN, TensorFrame(OPEN.message, b"tensor")]
+    assert list(exchange(sent)) == sent
     link, control_method, relay_method = (
         f">{NAME}",
         "/tertium.v1.StackControl/CloseRun",
@@ -256,6 +348,6 @@ def test_every_received_message_is_recorded(control, connect, make_identity, rec
     )
     assert recorded == [
         (link, control_method, request.SerializeToString()),
-        (link, relay_method, OPEN.SerializeToString()),
-        (link, relay_method, OPEN.SerializeToString()),
+        (link, relay_method, pack_frame(OPEN)),
+        (link, relay_method, pack_frame(OPEN) + b"tensor"),
     ]
