@@ -59,7 +59,7 @@ class Beaver:
         self._pads = PadsAhead(mask, block.weights.shape[1], ring.ring_bits)
         self._columns = sum(widths)
         self._first = membership.names[0] == membership.me
-        self._row_norm = float(np.abs(block.rows).sum(axis=1).max(initial=0.0))
+        self._row_norm = float(np.abs(block.rows_in_memory()).sum(axis=1).max(initial=0.0))
         self._used: set[StreamPosition] = set()
         self._e_and_u: RingArray = np.empty((0, 0), np.uint64)
         self._seeded: SeededShares | None = None
@@ -69,7 +69,9 @@ class Beaver:
         load_ring_kernels(64)
         seeded = self._seeded = SeededShares(self._dealer.enrol())
         rows = len(self._block.rows)
-        mine = self._ring.encode(self._block.rows.astype(np.float64), "encoded value of this party's columns")
+        mine = self._ring.encode(
+            self._block.rows_in_memory().astype(np.float64), "encoded value of this party's columns"
+        )
         position = StreamPosition(0, 0, common_pb2.PURPOSE_SET_UP)
         x_share = self._share_of_all(mine, "share-x", position)
         u_share = seeded.u(rows, self._columns)
