@@ -26,9 +26,9 @@ def write_table(section: Mapping[str, Any], patterns: Sequence[str], path: Path)
     return written
 
 
-def disk_memory(width: int, batch_rows: int, *, holds_label: bool) -> dict[str, int]:
+def disk_memory(width: int, batch_rows: int, test_fraction: float, *, holds_label: bool) -> dict[str, float]:
     """``bytes_per_row`` and ``fixed_bytes`` a party with rows on disk holds in memory at most, above an idle daemon."""
-    bound: dict[str, int] = _entry("disk_memory")(width, batch_rows, holds_label=holds_label)
+    bound: dict[str, float] = _entry("disk_memory")(width, batch_rows, test_fraction, holds_label=holds_label)
     return bound
 
 

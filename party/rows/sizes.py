@@ -15,10 +15,12 @@ from party.rows.ordered_copy import BUCKET_BYTES
 from party.rows.schema import TableSettings, select_columns
 from party.rows.streamed_table import BATCH_BYTES, StreamedTable
 
-_ORDER_BYTES = 8 + 8 + 4
-"""A row: the split into training and test rows, an epoch's order, and places while that order is laid out."""
-_LABEL_BYTES = 1 + 4 + 20
-"""A row at the label holder: the label, its encoding, and what scoring sorts (100 bytes a test row, a fifth of all)."""
+_SPLIT_BYTES = 8
+"""A row: its number, among the training or the test rows."""
+_ORDER_BYTES, _PLACE_BYTES = 8, 4
+"""A training row: its number in the epoch's order; a row: its place while that order is laid out (8 from 2^31 rows on)."""
+_LABEL_BYTES, _SCORE_BYTES = 1 + 4, 80
+"""At the label holder, a row: the boolean label and its encoding; a test row: its output, and what scoring sorts."""
 _COLUMN_BYTES = 4 << 20
 """Arrow's pages, decoded and not, of a column that is being read."""
 
@@ -72,19 +74,21 @@ def write_table(section: Mapping[str, Any], patterns: Sequence[str], path: Path)
     return {"source": str(path), "columns": schema}
 
 
-def disk_memory(width: int, batch_rows: int, *, holds_label: bool) -> dict[str, int]:
-    """What a party with ``storage = "disk"``, no ids and one output holds in memory above an idle daemon, at most.
+def disk_memory(width: int, batch_rows: int, test_fraction: float, *, holds_label: bool) -> dict[str, float]:
+    """What a party with ``storage = "disk"``, no ids and a boolean label holds in memory above an idle daemon, at most.
 
     Args:
-      width: encoded columns; batch_rows: the plan's.
+      width: encoded columns; batch_rows, test_fraction: the plan's.
 
     Returns:
       ``bytes_per_row``: whatever the number of columns; ``fixed_bytes``: whatever the number of rows.
     """
+    training = _SPLIT_BYTES + _PLACE_BYTES + _ORDER_BYTES * (1 - test_fraction)
+    scoring = _SPLIT_BYTES + _SCORE_BYTES * test_fraction
     batches = 3 * BATCH_BYTES + 4 * BUCKET_BYTES + width * _COLUMN_BYTES
     steps = 8 * batch_rows * (width + 64)  # a mini-batch, shares, masks and messages of a few steps
     return {
-        "bytes_per_row": _ORDER_BYTES + (_LABEL_BYTES if holds_label else 0),
+        "bytes_per_row": _LABEL_BYTES + max(training, scoring) if holds_label else training,
         "fixed_bytes": batches + steps,
     }
 

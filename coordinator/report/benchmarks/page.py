@@ -25,10 +25,11 @@ def write_page(directory: Path, sections: Mapping[str, Section] | None = None) -
     """``benchmarks.md`` and ``benchmarks/*.png`` of everything ``directory``'s log holds; returns the page."""
     log, plots = BenchLog(directory), directory / PLOT_DIRECTORY
     parts = [_HEAD]
-    for name, section in (sections or _sections()).items():
+    for name in SECTIONS if sections is None else sections:
         records = log.records(name)
         if records:
             plots.mkdir(parents=True, exist_ok=True)
+            section = _section(name) if sections is None else sections[name]
             parts.append(section(records, plots))
     page = directory / PAGE_NAME
     page.write_text("\n".join(part.strip("\n") + "\n" for part in parts if part), encoding="utf-8")
@@ -50,5 +51,6 @@ def markdown_table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _sections() -> dict[str, Section]:
-    return {name: import_module(f"coordinator.report.benchmarks.{name}").section for name in SECTIONS}
+def _section(name: str) -> Section:
+    section: Section = import_module(f"coordinator.report.benchmarks.{name}").section
+    return section
