@@ -38,6 +38,12 @@ class StackClient:
     def open_pass(self, request: stack_control_pb2.OpenPassRequest) -> None:
         self._call(self._stub.OpenPass, request, _SHORT_SECONDS)
 
+    def describe_pass(self, run: str, generation: int) -> dict[str, float]:
+        """Seconds per phase at the server since the last question."""
+        request = stack_control_pb2.DescribePassRequest(run=run, generation=generation)
+        reply = self._call(self._stub.DescribePass, request, _SHORT_SECONDS)
+        return {one.phase: one.seconds for one in reply.phases}
+
     def hold(self, request: stack_control_pb2.HoldStackBarrierRequest) -> bytes:
         return bytes(self._call(self._stub.HoldStackBarrier, request, _SHORT_SECONDS).manifest_hash)
 

@@ -15,6 +15,7 @@ from kernel.ring import load_ring_kernels
 from kernel.triples import TripleDealer
 from kernel.wire.codec import encode_ring
 from kernel.wire.server import require
+from kernel.wire.tensor_frame import TensorFrame
 from protos.v1 import common_pb2, dealing_pb2, dealing_pb2_grpc
 
 RowOrder = Callable[[common_pb2.Purpose, int], RowIndices]
@@ -108,7 +109,9 @@ class DealingService(dealing_pb2_grpc.DealingServicer):
             raise StepError(f"{party!r} takes no part in run {request.run!r}")
         return dealing_pb2.EnrolReply(seed=deal.seeds[party], correction_holder=deal.correction_holder)
 
-    def Corrections(self, request: dealing_pb2.CorrectionsRequest, context: Any) -> Iterator[dealing_pb2.Correction]:
+    def Corrections(
+        self, request: dealing_pb2.CorrectionsRequest, context: Any
+    ) -> Iterator[TensorFrame[dealing_pb2.Correction]]:
         party = require(context, "party").name
         deal = self._dealer.current(request.run, request.generation)
         if party != deal.correction_holder:
@@ -125,4 +128,5 @@ class DealingService(dealing_pb2_grpc.DealingServicer):
                 purpose=purpose,
                 sender=self._name,
             )
-            yield dealing_pb2.Correction(header=header, words=encode_ring(words, 2 * deal.fractional_bits))
+            message, payload = encode_ring(words, 2 * deal.fractional_bits)
+            yield TensorFrame(dealing_pb2.Correction(header=header, words=message), payload)

@@ -12,6 +12,7 @@ from typing import Any
 from kernel.batch_order import batch_sizes
 from kernel.plan_message import label_holder, scale_bits
 from kernel.wire.meter import GRPC_FRAME_BYTES
+from kernel.wire.tensor_frame import FRAME_LENGTH_BYTES
 from protos.v1 import common_pb2, dealing_pb2, plan_pb2, relay_pb2, split_training_pb2
 
 _SERVER, _COORDINATOR = "neutral-server", "coordinator"
@@ -86,19 +87,21 @@ def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[
 def _step_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     network, holder = plan.network, label_holder(plan)
     width, last = network.widths[0], network.widths[-1]
+    cut_bytes = 2 if plan.cut_dtype == common_pb2.D_TYPE_BFLOAT16 else 4
+    words = rows * width * plan.ring.ring_bits // 8
     share = split_training_pb2.PartyFrame(header=_header(holder), share=_ring(plan, rows, width))
     head = split_training_pb2.PartyFrame(header=_header(holder), head_gradient=_tensor(rows, last))
     activation = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_activation=_tensor(rows, last))
     gradient = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_gradient=_tensor(rows, width))
     found: Counter[str] = Counter()
     for party in plan.parties:
-        found[f"{party.name}>{_SERVER}"] += _framed(share)
-        found[f"{_SERVER}>{party.name}"] += _framed(gradient)
-    found[f"{holder}>{_SERVER}"] += _framed(head)
-    found[f"{_SERVER}>{holder}"] += _framed(activation)
+        found[f"{party.name}>{_SERVER}"] += _framed(share, words)
+        found[f"{_SERVER}>{party.name}"] += _framed(gradient, rows * width * cut_bytes)
+    found[f"{holder}>{_SERVER}"] += _framed(head, rows * last * cut_bytes)
+    found[f"{_SERVER}>{holder}"] += _framed(activation, rows * last * cut_bytes)
     if plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
         correction = dealing_pb2.Correction(header=_header(_COORDINATOR), words=_ring(plan, rows, width))
-        found[f"{_COORDINATOR}>{max(party.name for party in plan.parties)}"] += _framed(correction)
+        found[f"{_COORDINATOR}>{max(party.name for party in plan.parties)}"] += _framed(correction, words)
     return found
 
 
@@ -109,43 +112,31 @@ def _chunks(plan: plan_pb2.RunPlan, train_rows: int, columns: int) -> list[tuple
 
 
 def _add_relayed(
-    links: Counter[str], relayed: Counter[str], sender: str, receiver: str, envelope: int, times: int
+    links: Counter[str], relayed: Counter[str], sender: str, receiver: str, sizes: tuple[int, int], times: int
 ) -> None:
-    framed = relay_frame_bytes(envelope) + GRPC_FRAME_BYTES
+    envelope, framed = sizes
     links[f"{sender}>{_SERVER}"] += times * framed
     links[f"{_SERVER}>{receiver}"] += times * framed
-    relayed[f"{sender}>{receiver}"] += times * (envelope + GRPC_FRAME_BYTES)
+    relayed[f"{sender}>{receiver}"] += times * envelope
 
 
-def relay_frame_bytes(envelope: int) -> int:
-    """Size of a RelayFrame around an envelope of so many bytes: tag and length."""
-    return envelope + 1 + _varint_bytes(envelope)
-
-
-def _varint_bytes(number: int) -> int:
-    return max(1, -(-number.bit_length() // 7))
-
-
-def _envelope_bytes(rows: int, columns: int, topic: str, plan: plan_pb2.RunPlan) -> int:
+def _envelope_bytes(rows: int, columns: int, topic: str, plan: plan_pb2.RunPlan) -> tuple[int, int]:
+    """(bytes between the parties, bytes on a party's link) of one opening."""
     opening = relay_pb2.Opening(words=_ring(plan, rows, columns), first_row=0).ByteSize()
+    sealed = FRAME_LENGTH_BYTES + opening + rows * columns * plan.ring.ring_bits // 8 + _SEAL_BYTES
     header = relay_pb2.EnvelopeHeader(
         step=_header("party-a"), receiver="party-a", mailbox=_RUN_NAME, topic=topic, sequence=1000
     )
-    return relay_pb2.Envelope(header=header, sealed=bytes(opening + _SEAL_BYTES)).ByteSize()
+    envelope = relay_pb2.Envelope(header=header)
+    return envelope.ByteSize() + sealed + GRPC_FRAME_BYTES, _framed(relay_pb2.RelayFrame(envelope=envelope), sealed)
 
 
 def _ring(plan: plan_pb2.RunPlan, rows: int, columns: int) -> common_pb2.RingTensor:
-    bits = plan.ring.ring_bits
-    return common_pb2.RingTensor(
-        ring_bits=bits,
-        fractional_bits=scale_bits(plan),
-        shape=(rows, columns),
-        data=bytes(rows * columns * bits // 8),
-    )
+    return common_pb2.RingTensor(ring_bits=plan.ring.ring_bits, fractional_bits=scale_bits(plan), shape=(rows, columns))
 
 
 def _tensor(rows: int, columns: int) -> common_pb2.Tensor:
-    return common_pb2.Tensor(dtype=common_pb2.D_TYPE_FLOAT32, shape=(rows, columns), data=bytes(rows * columns * 4))
+    return common_pb2.Tensor(dtype=common_pb2.D_TYPE_FLOAT32, shape=(rows, columns))
 
 
 def _header(sender: str) -> common_pb2.StepHeader:
@@ -154,6 +145,6 @@ def _header(sender: str) -> common_pb2.StepHeader:
     )
 
 
-def _framed(message: Any) -> int:
+def _framed(message: Any, payload_bytes: int) -> int:
     size: int = message.ByteSize()
-    return size + GRPC_FRAME_BYTES
+    return FRAME_LENGTH_BYTES + size + payload_bytes + GRPC_FRAME_BYTES

@@ -9,13 +9,14 @@ from kernel.network import ActivationName, LossName, OptimizerName
 from kernel.plan_message import MIN_INTEGER_BITS
 from kernel.settings import Settings, parse_settings
 from kernel.wire.channel import MAX_MESSAGE_BYTES
-from protos.v1 import plan_pb2
+from protos.v1 import common_pb2, plan_pb2
 
 ProtocolName = Literal["masked_sum", "beaver"]
 _PROTOCOLS: dict[ProtocolName, plan_pb2.FirstLayerProtocol] = {
     "masked_sum": plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM,
     "beaver": plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER,
 }
+_CUT_DTYPES = {"float32": common_pb2.D_TYPE_FLOAT32, "bfloat16": common_pb2.D_TYPE_BFLOAT16}
 _DEFAULT_RING: dict[ProtocolName, tuple[int, int]] = {"masked_sum": (32, 16), "beaver": (64, 20)}
 _DEALER = "coordinator"
 
@@ -71,6 +72,9 @@ class Plan(Settings):
     batch_rows: int = Field(ge=1, le=10_000_000)
     test_fraction: float = Field(0.2, gt=0, lt=1)
     barrier_every_epochs: int = Field(1, ge=1, description="epochs between barriers a run can be resumed from")
+    cut_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of h_L and gradients on the wire; bfloat16 halves those bytes at 8 bits of precision"
+    )
     first_layer: FirstLayerPlan = FirstLayerPlan()
     network: NetworkPlan
     optimizer: OptimizerPlan
@@ -165,6 +169,7 @@ class Plan(Settings):
             batch_rows=self.batch_rows,
             test_fraction=self.test_fraction,
             barrier_every_epochs=self.barrier_every_epochs,
+            cut_dtype=_CUT_DTYPES[self.cut_dtype],
             dealer=_DEALER if self.first_layer.protocol == "beaver" else "",
         )
 

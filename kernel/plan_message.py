@@ -17,7 +17,7 @@ from kernel.network import (
     OptimizerName,
     OptimizerSpec,
 )
-from protos.v1 import plan_pb2
+from protos.v1 import common_pb2, plan_pb2
 
 Name = TypeVar("Name", ActivationName, LossName, OptimizerName)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -104,6 +104,7 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
             "each must be positive, the fraction below 1"
         )
     label_holder(plan)
+    cut_dtype(plan.cut_dtype)
     network_spec(plan.network)
 
 
@@ -130,6 +131,18 @@ def scale_bits(plan: plan_pb2.RunPlan) -> int:
     """z1 = signed word / 2^scale_bits: beaver multiplies two encoded factors, masked_sum encodes the product."""
     f: int = plan.ring.fractional_bits
     return 2 * f if plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER else f
+
+
+def cut_dtype(message: common_pb2.DType) -> str:
+    """In what h_L, dL/dh_L and dL/dz1 travel: "float32", or "bfloat16" where the plan asks for it.
+
+    Raises:
+      WireError: anything else.
+    """
+    names = {common_pb2.D_TYPE_FLOAT32: "float32", common_pb2.D_TYPE_BFLOAT16: "bfloat16"}
+    if message not in names:
+        raise WireError(f"the plan asks for tensors of type {message} at the cut; float32 and bfloat16 travel there")
+    return names[message]
 
 
 def label_holder(plan: plan_pb2.RunPlan) -> str:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kernel.errors import CertificateError, EnvelopeError
 from kernel.randomness import SecretKey, SecureRandomness, derive_key
 from kernel.wire.identity import Identity, Peer, fingerprint, verify_certificate, verify_signature
+from kernel.wire.tensor_frame import Payload
 from protos.v1 import common_pb2, relay_pb2
 
 
@@ -150,18 +151,19 @@ class SealedLink:
     def __repr__(self) -> str:
         return f"SealedLink({self.me!r}, {self.peer!r})"
 
-    def seal(self, payload: bytes, *, step: common_pb2.StepHeader, mailbox: str, topic: str) -> relay_pb2.Envelope:
-        """Encrypt for the peer; the step's sender must be this end."""
+    def seal(
+        self, payload: Payload, *, step: common_pb2.StepHeader, mailbox: str, topic: str
+    ) -> tuple[relay_pb2.Envelope, bytes]:
+        """Encrypt for the peer: the envelope and its sealed bytes; the step's sender must be this end."""
         header = relay_pb2.EnvelopeHeader(
             step=step, receiver=self.peer, mailbox=mailbox, topic=topic, sequence=self._sent
         )
         nonce = struct.pack(">IQ", 0, self._sent)
         self._sent += 1
-        return relay_pb2.Envelope(
-            header=header, sealed=AESGCM(self._send_key).encrypt(nonce, payload, _header_bytes(header))
-        )
+        sealed = AESGCM(self._send_key).encrypt(nonce, payload, _header_bytes(header))
+        return relay_pb2.Envelope(header=header), sealed
 
-    def open_envelope(self, envelope: relay_pb2.Envelope) -> bytes:
+    def open_envelope(self, envelope: relay_pb2.Envelope, sealed: Payload) -> bytes:
         """Decrypt the next envelope of the peer.
 
         Raises:
@@ -179,7 +181,7 @@ class SealedLink:
             )
         try:
             payload = AESGCM(self._receive_key).decrypt(
-                struct.pack(">IQ", 0, header.sequence), envelope.sealed, _header_bytes(header)
+                struct.pack(">IQ", 0, header.sequence), sealed, _header_bytes(header)
             )
         except InvalidTag as error:
             raise EnvelopeError(

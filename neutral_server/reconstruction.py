@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from kernel.errors import StepError
 from kernel.ring import RingArray
 
@@ -15,23 +17,32 @@ class StepShares:
 
     def __init__(self, parties: Iterable[str]) -> None:
         self._missing = set(parties)
-        self._received: dict[str, bytes] = {}
+        self._received: dict[str, RingArray] = {}
         self._total: RingArray | None = None
 
     @property
     def complete(self) -> bool:
         return not self._missing
 
-    def add(self, party: str, words: RingArray, payload: bytes) -> None:
-        """Add one share, [batch, width], unless `repeated` knows it."""
-        if self.repeated(party, payload):
-            return
-        self._received[party] = payload
+    def add(self, party: str, words: RingArray) -> bool:
+        """Add one share, [batch, width]; false when this very share was taken before.
+
+        Raises:
+          StepError: another one was.
+        """
+        if party in self._received:
+            if not np.array_equal(self._received[party], words):
+                raise StepError(
+                    f"{party!r} repeated a step with other bytes; the run stops, resume from the last barrier"
+                )
+            return False
+        self._received[party] = words
         self._missing.discard(party)
         if self._total is None:
             self._total = words.copy()
         else:
             self._total += words
+        return True
 
     def reconstruct(self) -> RingArray:
         """The words of z1.
@@ -42,15 +53,3 @@ class StepShares:
         if self._missing or self._total is None:
             raise StepError(f"shares of {sorted(self._missing)} are missing")
         return self._total
-
-    def repeated(self, party: str, payload: bytes) -> bool:
-        """Whether this very share was already taken.
-
-        Raises:
-          StepError: another one was.
-        """
-        if party not in self._received:
-            return False
-        if self._received[party] != payload:
-            raise StepError(f"{party!r} repeated a step with other bytes; the run stops, resume from the last barrier")
-        return True

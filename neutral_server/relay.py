@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable
 
 from kernel.errors import EnvelopeError, PeerError
 from kernel.wire.stream import Outbox
+from kernel.wire.tensor_frame import TensorFrame
 from protos.v1 import relay_pb2
 
 LOBBY = "lobby"
 _EARLY_BYTES = 64 << 20
+_EARLY_FRAMES = 1024
 _MAILBOXES_PER_PARTY = 8
 
 Address = tuple[str, str]
+Frame = TensorFrame[relay_pb2.RelayFrame]
 
 
 class RelayDesk:
@@ -25,15 +28,15 @@ class RelayDesk:
     def __init__(self, members: Callable[[str], Iterable[str]]) -> None:
         self._members = members
         self._lock = threading.Lock()
-        self._open: dict[Address, Outbox[relay_pb2.RelayFrame]] = {}
-        self._early: dict[Address, deque[relay_pb2.RelayFrame]] = {}
+        self._open: dict[Address, Outbox[Frame]] = {}
+        self._early: dict[Address, deque[Frame]] = {}
         self._early_bytes = 0
 
-    def open_mailbox(self, party: str, mailbox: str) -> Outbox[relay_pb2.RelayFrame]:
+    def open_mailbox(self, party: str, mailbox: str) -> Outbox[Frame]:
         """The party's mailbox, with what came early in it; a second opening replaces the first (a restarted daemon)."""
         self._check_mailbox(party, mailbox)
-        outbox: Outbox[relay_pb2.RelayFrame] = Outbox()
-        outbox.put(relay_pb2.RelayFrame(opened=relay_pb2.MailboxOpen()))
+        outbox: Outbox[Frame] = Outbox()
+        outbox.put(TensorFrame(relay_pb2.RelayFrame(opened=relay_pb2.MailboxOpen())))
         with self._lock:
             if sum(owner == party and name != mailbox for owner, name in self._open) >= _MAILBOXES_PER_PARTY:
                 raise PeerError(f"{party!r} has {_MAILBOXES_PER_PARTY} mailboxes open already; close one")
@@ -41,12 +44,12 @@ class RelayDesk:
             if replaced is not None:
                 replaced.fail(PeerError(f"another process opened the mailbox {mailbox!r} of {party!r}"))
             for frame in self._early.pop((party, mailbox), ()):
-                self._early_bytes -= frame.ByteSize()
+                self._early_bytes -= len(frame.payload)
                 outbox.put(frame)
             self._open[(party, mailbox)] = outbox
         return outbox
 
-    def close_mailbox(self, party: str, mailbox: str, outbox: Outbox[relay_pb2.RelayFrame]) -> None:
+    def close_mailbox(self, party: str, mailbox: str, outbox: Outbox[Frame]) -> None:
         with self._lock:
             if self._open.get((party, mailbox)) is outbox:
                 del self._open[(party, mailbox)]
@@ -66,9 +69,9 @@ class RelayDesk:
             for address in [address for address in self._open if address[1] == run]:
                 self._open.pop(address).close()
             for address in [address for address in self._early if address[1] == run]:
-                self._early_bytes -= sum(frame.ByteSize() for frame in self._early.pop(address))
+                self._early_bytes -= sum(len(frame.payload) for frame in self._early.pop(address))
 
-    def forward(self, sender: str, frame: relay_pb2.RelayFrame, *, source: str) -> None:
+    def forward(self, sender: str, received: Frame, *, source: str) -> None:
         """Hand a frame to its receiver; ``source`` is the sender's own mailbox, the one that is told when it cannot be.
 
         A sender's other mailboxes hear nothing: a probe of an absent party must not disturb a run.
@@ -76,6 +79,7 @@ class RelayDesk:
         Raises:
           EnvelopeError: the frame claims another sender than the certificate, or a mailbox it has no business with.
         """
+        frame = received.message
         kind = frame.WhichOneof("kind")
         if kind == "introduction":
             claimed, receiver, mailbox = (
@@ -96,16 +100,18 @@ class RelayDesk:
         with self._lock:
             outbox = self._open.get((receiver, mailbox))
             if outbox is not None:
-                outbox.put(frame)
+                outbox.put(received)
                 return
-            if receiver in self._members(mailbox) and self._early_bytes + frame.ByteSize() <= _EARLY_BYTES:
-                self._early.setdefault((receiver, mailbox), deque()).append(frame)
-                self._early_bytes += frame.ByteSize()
+            waiting = self._early.get((receiver, mailbox), ())
+            room = self._early_bytes + len(received.payload) <= _EARLY_BYTES and len(waiting) < _EARLY_FRAMES
+            if receiver in self._members(mailbox) and room:
+                self._early.setdefault((receiver, mailbox), deque()).append(received)
+                self._early_bytes += len(received.payload)
                 return
             origin = self._open.get((sender, source))
         if origin is not None:
             notice = relay_pb2.Undeliverable(receiver=receiver, mailbox=mailbox)
-            origin.put(relay_pb2.RelayFrame(undeliverable=notice))
+            origin.put(TensorFrame(relay_pb2.RelayFrame(undeliverable=notice)))
 
     def _check_mailbox(self, party: str, mailbox: str) -> None:
         if mailbox == LOBBY or mailbox.startswith("doctor-"):

@@ -9,7 +9,7 @@ import structlog
 from kernel.durable import BarrierStore, write_durably
 from kernel.errors import BadInputError, PeerError, StepError
 from kernel.network import NetworkSpec
-from kernel.plan_message import network_spec, ring_of, safe_run_name
+from kernel.plan_message import cut_dtype, network_spec, ring_of, safe_run_name
 from kernel.run_state import RunState
 from neutral_server.session import Stack, StackSession
 from protos.v1 import common_pb2, stack_control_pb2
@@ -79,6 +79,7 @@ class RunTable:
                 parties=list(request.parties),
                 label_holder=request.label_holder,
                 stack=stack,
+                cut_dtype=cut_dtype(request.cut_dtype),
             )
             _log.info("prepared", run=run, generation=request.generation, parties=len(request.parties))
             return self._store.held()

@@ -8,9 +8,11 @@ from typing import Any
 from kernel.errors import EnvelopeError, StepError, TertiumError
 from kernel.version import VERSION
 from kernel.wire.server import require
+from kernel.wire.tensor_frame import TensorFrame
 from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
 from protos.v1 import (
+    common_pb2,
     relay_pb2,
     relay_pb2_grpc,
     split_training_pb2,
@@ -24,12 +26,14 @@ class SplitTrainingService(split_training_pb2_grpc.SplitTrainingServicer):
     def __init__(self, runs: RunTable) -> None:
         self._runs = runs
 
-    def Train(self, request_iterator: Iterator[Any], context: Any) -> Iterator[split_training_pb2.ServerFrame]:
+    def Train(
+        self, request_iterator: Iterator[Any], context: Any
+    ) -> Iterator[TensorFrame[split_training_pb2.ServerFrame]]:
         party = require(context, "party").name
         first = next(request_iterator, None)
-        if first is None or first.WhichOneof("kind") != "join" or first.header.sender != party:
+        if first is None or first.message.WhichOneof("kind") != "join" or first.message.header.sender != party:
             raise StepError(f"the first frame of {party!r} must be a join in its own name")
-        session = self._runs.session(first.header.run, first.header.generation)
+        session = self._runs.session(first.message.header.run, first.message.header.generation)
         outbox = session.join(party)
         context.add_callback(outbox.close)
 
@@ -56,12 +60,12 @@ class RelayService(relay_pb2_grpc.RelayServicer):
     def __init__(self, desk: RelayDesk) -> None:
         self._desk = desk
 
-    def Exchange(self, request_iterator: Iterator[Any], context: Any) -> Iterator[relay_pb2.RelayFrame]:
+    def Exchange(self, request_iterator: Iterator[Any], context: Any) -> Iterator[TensorFrame[relay_pb2.RelayFrame]]:
         party = require(context, "party").name
         first = next(request_iterator, None)
-        if first is None or first.WhichOneof("kind") != "open":
+        if first is None or first.message.WhichOneof("kind") != "open":
             raise EnvelopeError(f"the first frame of {party!r} must open a mailbox")
-        mailbox = first.open.mailbox
+        mailbox = first.message.open.mailbox
         outbox = self._desk.open_mailbox(party, mailbox)
         context.add_callback(outbox.close)
 
@@ -105,6 +109,15 @@ class StackControlService(stack_control_pb2_grpc.StackControlServicer):
         require(context, "coordinator")
         self._runs.open_pass(request)
         return stack_control_pb2.OpenPassReply()
+
+    def DescribePass(
+        self, request: stack_control_pb2.DescribePassRequest, context: Any
+    ) -> stack_control_pb2.DescribePassReply:
+        require(context, "coordinator")
+        phases = self._runs.session(request.run, request.generation).describe_pass()
+        return stack_control_pb2.DescribePassReply(
+            phases=[common_pb2.PhaseSeconds(phase=phase, seconds=seconds) for phase, seconds in phases.items()]
+        )
 
     def HoldStackBarrier(
         self, request: stack_control_pb2.HoldStackBarrierRequest, context: Any

@@ -17,10 +17,12 @@ from kernel.batch_order import batch_sizes
 from kernel.errors import PeerError, StepError, TertiumError
 from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec
+from kernel.phases import PhaseClock
 from kernel.ring import RingArray
 from kernel.run_state import RunState, advance
 from kernel.wire.codec import decode_ring, decode_tensor, encode_tensor
 from kernel.wire.stream import Outbox
+from kernel.wire.tensor_frame import TensorFrame
 from neutral_server.reconstruction import StepShares
 from protos.v1 import common_pb2, split_training_pb2
 
@@ -45,12 +47,16 @@ class Stack(Protocol):
     def load(self, state: Mapping[str, NDArray[Any]]) -> None: ...
 
 
+ServerFrame = TensorFrame[split_training_pb2.ServerFrame]
+PartyFrame = TensorFrame[split_training_pb2.PartyFrame]
+
+
 @dataclass
 class _Step:
     shares: StepShares
-    activation: split_training_pb2.ServerFrame | None = None
-    head_gradient: bytes | None = None
-    gradient: split_training_pb2.ServerFrame | None = None
+    activation: ServerFrame | None = None
+    head_gradient: NDArray[np.float32] | None = None
+    gradient: ServerFrame | None = None
 
 
 @dataclass
@@ -79,22 +85,24 @@ class StackSession:
         parties: Sequence[str],
         label_holder: str,
         stack: Stack,
+        cut_dtype: str = "float32",
     ) -> None:
         self.run, self.generation, self.parties = run, generation, tuple(parties)
         self._name, self._network, self._ring, self._scale_bits = name, network, ring, scale_bits
-        self._label_holder, self._stack = label_holder, stack
+        self._label_holder, self._stack, self._cut_dtype = label_holder, stack, cut_dtype
         self._lock = threading.RLock()
-        self._outboxes: dict[str, Outbox[split_training_pb2.ServerFrame]] = {}
+        self._outboxes: dict[str, Outbox[ServerFrame]] = {}
         self._pass: _Pass | None = None
         self._error: TertiumError | None = None
         self.state = RunState.JOINED
+        self.phases = PhaseClock()
 
     def begin(self, batches: Sequence[int]) -> None:
         """Compile ahead for the batch sizes to come."""
         self._stack.warm_up(sorted(set(batches)), scale_bits=self._scale_bits, ring_bits=self._ring.ring_bits)
         self.state = advance(self.state, RunState.READY)
 
-    def join(self, party: str) -> Outbox[split_training_pb2.ServerFrame]:
+    def join(self, party: str) -> Outbox[ServerFrame]:
         """Take a party's stream; its first answer is Joined."""
         with self._lock:
             self._check_alive()
@@ -102,12 +110,12 @@ class StackSession:
                 raise StepError(f"{party!r} takes no part in run {self.run}; its parties are {', '.join(self.parties)}")
             if party in self._outboxes:
                 raise StepError(f"{party!r} already holds a stream of run {self.run}; one party, one stream")
-            outbox: Outbox[split_training_pb2.ServerFrame] = Outbox()
+            outbox: Outbox[ServerFrame] = Outbox()
             self._outboxes[party] = outbox
             header = common_pb2.StepHeader(
                 run=self.run, generation=self.generation, purpose=common_pb2.PURPOSE_SET_UP, sender=self._name
             )
-            outbox.put(split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined()))
+            outbox.put(TensorFrame(split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined())))
             return outbox
 
     def open_pass(self, epoch: int, purpose: common_pb2.Purpose, rows: int, batch_rows: int) -> None:
@@ -123,7 +131,7 @@ class StackSession:
             self.state = advance(self.state, RunState.TRAINING)
             self._pass = _Pass(epoch, purpose, batch_sizes(rows, batch_rows))
 
-    def receive(self, party: str, frame: split_training_pb2.PartyFrame) -> None:
+    def receive(self, party: str, frame: PartyFrame) -> None:
         """One frame of a party's stream.
 
         Raises:
@@ -131,14 +139,16 @@ class StackSession:
         """
         with self._lock:
             self._check_alive()
-            kind = frame.WhichOneof("kind")
-            current = self._check_header(party, frame.header)
+            self.phases.mark("wait for frames")
+            kind = frame.message.WhichOneof("kind")
+            current = self._check_header(party, frame.message.header)
             if kind == "share":
                 self._take_share(current, party, frame)
             elif kind == "head_gradient":
                 self._take_head_gradient(current, party, frame)
             else:
                 raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of a pass")
+            self.phases.mark("send")
 
     def left(self, party: str) -> None:
         """A party's stream ended."""
@@ -170,6 +180,11 @@ class StackSession:
             self._error = self._error or StepError(f"generation {self.generation} of run {self.run} is closed")
             for outbox in self._outboxes.values():
                 outbox.close()
+
+    def describe_pass(self) -> dict[str, float]:
+        """Seconds per phase since the last question."""
+        with self._lock:
+            return self.phases.take()
 
     def held_state(self) -> dict[str, NDArray[Any]]:
         """The stack between passes, for a barrier."""
@@ -203,20 +218,20 @@ class StackSession:
             raise StepError(f"{party!r} sent step {header.step}; due is step {current.due} of {len(current.sizes)}")
         return current
 
-    def _take_share(self, current: _Pass, party: str, frame: split_training_pb2.PartyFrame) -> None:
-        number = frame.header.step
+    def _take_share(self, current: _Pass, party: str, frame: PartyFrame) -> None:
+        number = frame.message.header.step
         step = current.steps.setdefault(number, _Step(StepShares(self.parties)))
-        if step.shares.repeated(party, frame.share.data):
-            self._answer_again(step, party)
-            return
         words = decode_ring(
-            frame.share,
+            frame.message.share,
+            frame.payload,
             ring_bits=self._ring.ring_bits,
             fractional_bits=self._ring.fractional_bits,
             shape=(current.sizes[number], self._network.widths[0]),
             what=f"the share of {party!r} in step {number}",
         )
-        step.shares.add(party, words, frame.share.data)
+        if not step.shares.add(party, words):
+            self._answer_again(step, party)
+            return
         while current.purpose != common_pb2.PURPOSE_TRAIN and self._complete(current, current.due):
             self._run_forward(current, current.due)
             self._advance(current)
@@ -230,39 +245,49 @@ class StackSession:
     def _run_forward(self, current: _Pass, number: int) -> None:
         step = current.steps[number]
         run = self._stack.forward if current.purpose == common_pb2.PURPOSE_TRAIN else self._stack.predict
+        self.phases.mark("check and add shares")
         activation = run(step.shares.reconstruct(), self._scale_bits, self._ring.ring_bits)
+        self.phases.mark("forward")
         header = self._header(current, number)
-        step.activation = split_training_pb2.ServerFrame(header=header, cut_activation=encode_tensor(activation))
+        message, payload = encode_tensor(activation, dtype=self._cut_dtype)
+        step.activation = TensorFrame(split_training_pb2.ServerFrame(header=header, cut_activation=message), payload)
         self._send(self._label_holder, step.activation)
         if current.purpose != common_pb2.PURPOSE_TRAIN:
-            step.gradient = split_training_pb2.ServerFrame(header=header, step_done=split_training_pb2.StepDone())
+            step.gradient = TensorFrame(
+                split_training_pb2.ServerFrame(header=header, step_done=split_training_pb2.StepDone())
+            )
             for party in self.parties:
                 if party != self._label_holder:
                     self._send(party, step.gradient)
 
-    def _take_head_gradient(self, current: _Pass, party: str, frame: split_training_pb2.PartyFrame) -> None:
-        number = frame.header.step
+    def _take_head_gradient(self, current: _Pass, party: str, frame: PartyFrame) -> None:
+        number = frame.message.header.step
         step = current.steps.get(number)
         if party != self._label_holder:
             raise StepError(f"{party!r} sent a gradient of the label head; the label holder is {self._label_holder!r}")
         if step is None or step.activation is None or current.purpose != common_pb2.PURPOSE_TRAIN:
             raise StepError(f"{party!r} sent a gradient for step {number} before its activation was given")
+        dh = decode_tensor(
+            frame.message.head_gradient,
+            frame.payload,
+            dtype=self._cut_dtype,
+            shape=(current.sizes[number], self._network.widths[-1]),
+            what=f"the head gradient of {party!r} in step {number}",
+        )
         if step.head_gradient is not None:
-            if step.head_gradient != frame.head_gradient.data:
+            if not np.array_equal(step.head_gradient, dh):
                 raise StepError(
                     f"{party!r} repeated a step with other bytes; the run stops, resume from the last barrier"
                 )
             self._answer_again(step, party)
             return
-        dh = decode_tensor(
-            frame.head_gradient,
-            dtype="float32",
-            shape=(current.sizes[number], self._network.widths[-1]),
-            what=f"the head gradient of {party!r} in step {number}",
-        )
-        gradient = encode_tensor(self._stack.backward(dh))
-        step.head_gradient = frame.head_gradient.data
-        step.gradient = split_training_pb2.ServerFrame(header=self._header(current, number), cut_gradient=gradient)
+        step.head_gradient = dh
+        self.phases.mark("check head gradient")
+        gradient = self._stack.backward(dh)
+        self.phases.mark("backward")
+        message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
+        header = self._header(current, number)
+        step.gradient = TensorFrame(split_training_pb2.ServerFrame(header=header, cut_gradient=message), payload)
         for name in self.parties:
             self._send(name, step.gradient)
         self._advance(current)
@@ -279,7 +304,7 @@ class StackSession:
         if step.gradient is not None and (party != self._label_holder or step.head_gradient is not None):
             self._send(party, step.gradient)
 
-    def _send(self, party: str, frame: split_training_pb2.ServerFrame) -> None:
+    def _send(self, party: str, frame: ServerFrame) -> None:
         if party in self._outboxes:
             self._outboxes[party].put(frame)
 

@@ -10,6 +10,7 @@ from kernel.ring import RingArray
 from kernel.wire.codec import decode_ring
 from kernel.wire.failures import error_of_rpc
 from kernel.wire.stream import InboundStream
+from kernel.wire.tensor_frame import TensorFrame
 from protos.v1 import common_pb2, dealing_pb2
 
 _PREFETCH = 4
@@ -24,7 +25,7 @@ class DealerClient:
         self._stub, self._me, self._run, self._generation = stub, me, run, generation
         self._fractional_bits, self._wait = fractional_bits, wait_seconds
         self._holds_corrections = False
-        self._corrections: InboundStream[dealing_pb2.Correction] | None = None
+        self._corrections: InboundStream[TensorFrame[dealing_pb2.Correction]] | None = None
 
     def enrol(self) -> SecretKey:
         """This party's dealer seed."""
@@ -58,8 +59,8 @@ class DealerClient:
         """
         if self._corrections is None:
             return None
-        message = self._corrections.receive(self._wait)
-        found = message.header
+        frame = self._corrections.receive(self._wait)
+        found = frame.message.header
         if (found.run, found.generation, found.epoch, found.step, found.purpose) != (
             header.run, header.generation, header.epoch, header.step, header.purpose,
         ):  # fmt: skip
@@ -67,7 +68,8 @@ class DealerClient:
                 f"the dealer sent the triple of epoch {found.epoch} step {found.step}; due is epoch {header.epoch} step {header.step}"
             )
         return decode_ring(
-            message.words,
+            frame.message.words,
+            frame.payload,
             ring_bits=64,
             fractional_bits=2 * self._fractional_bits,
             shape=shape,

@@ -17,8 +17,11 @@ from kernel.wire.channel import dial
 from kernel.wire.diagnosis import Finding, attempt, reach, same_version_and_clock, writable
 from kernel.wire.failures import error_of_rpc
 from kernel.wire.identity import Identity
+from kernel.wire.meter import LinkMeter, MeteredChannel
 from kernel.wire.stream import DuplexStream
+from kernel.wire.tensor_frame import TensorFrame
 from party.lobby import LOBBY
+from party.peer_links import Frame, RelayStream
 from party.rows.builtin import default_data_directory
 from party.rows.loaders import declared_columns
 from party.rows.schema import TableSettings, select_columns
@@ -36,8 +39,6 @@ from protos.v1 import (
 
 _SECONDS = 5.0
 _PROBE_SECONDS = 20.0
-
-RelayStream = DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame]
 
 
 def examine(config: Path) -> Iterator[Finding]:
@@ -117,9 +118,10 @@ def _neutral_server(settings: PartySettings, identity: Identity, tables: dict[st
         )
         yield from same_version_and_clock("neutral server", reply.version, reply.unix_time_ms)
         mailbox = f"doctor-{secrets.token_hex(8)}"
-        stream: RelayStream = DuplexStream(relay_pb2_grpc.RelayStub(channel).Exchange, "the relay")
+        metered = MeteredChannel(channel, settings.name, settings.neutral_server.name, LinkMeter())
+        stream: RelayStream = DuplexStream(relay_pb2_grpc.RelayStub(metered).Exchange, "the relay")
         try:
-            stream.send(relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=mailbox)))
+            stream.send(TensorFrame(relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=mailbox))))
             stream.receive(_SECONDS)
             for peer, pin in settings.policy.peers.items():
                 yield from _peer(stream, mailbox, identity, peer, pin, tables)
@@ -138,10 +140,10 @@ def _peer(
 ) -> Iterator[Finding]:
     """Through the relay: pins on both sides, version, clock, rows and their order."""
     introducer = Introducer(identity, peer, mailbox=LOBBY, reply_mailbox=mailbox, generation=0)
-    stream.send(relay_pb2.RelayFrame(introduction=introducer.message))
+    stream.send(TensorFrame(relay_pb2.RelayFrame(introduction=introducer.message)))
     try:
         frame = _answer(stream, peer, identity)
-        link = introducer.complete(frame.introduction, pin)
+        link = introducer.complete(frame.message.introduction, pin)
     except TertiumError as error:
         yield Finding(
             False,
@@ -158,9 +160,11 @@ def _peer(
     for name in list(tables) or [""]:
         step = common_pb2.StepHeader(run=mailbox, purpose=common_pb2.PURPOSE_SET_UP, sender=identity.name)
         probe = relay_pb2.Probe(table=name, key=key).SerializeToString()
-        stream.send(relay_pb2.RelayFrame(envelope=link.seal(probe, step=step, mailbox=LOBBY, topic="probe")))
+        envelope, sealed = link.seal(probe, step=step, mailbox=LOBBY, topic="probe")
+        stream.send(TensorFrame(relay_pb2.RelayFrame(envelope=envelope), sealed))
         try:
-            answer = relay_pb2.ProbeAnswer.FromString(link.open_envelope(_answer(stream, peer, identity).envelope))
+            received = _answer(stream, peer, identity)
+            answer = relay_pb2.ProbeAnswer.FromString(link.open_envelope(received.message.envelope, received.payload))
         except TertiumError as error:
             yield Finding(False, f"peer {peer!r}, table {name!r}: {error}", f"look at the log of {peer!r}")
             return
@@ -194,19 +198,20 @@ def _compare(peer: str, name: str, table: RunRows, answer: relay_pb2.ProbeAnswer
     )
 
 
-def _answer(stream: RelayStream, peer: str, identity: Identity) -> relay_pb2.RelayFrame:
+def _answer(stream: RelayStream, peer: str, identity: Identity) -> Frame:
     deadline = time.monotonic() + _PROBE_SECONDS
     while time.monotonic() < deadline:
-        frame = stream.poll(deadline - time.monotonic())
-        if frame is None:
+        received = stream.poll(deadline - time.monotonic())
+        if received is None:
             break
+        frame = received.message
         kind = frame.WhichOneof("kind")
         if kind == "undeliverable" and frame.undeliverable.receiver == peer:
             raise PeerError(f"its daemon does not hold the relay's stream; start `tertium party serve` at {peer!r}")
         if (kind == "introduction" and frame.introduction.sender == peer) or (
             kind == "envelope" and frame.envelope.header.step.sender == peer
         ):
-            return frame
+            return received
     raise PeerError(
         f"no answer; {peer!r} is busy or has not pinned {identity.name!r} (it must pin {identity.fingerprint}): look at its log"
     )

@@ -11,6 +11,8 @@ from kernel.sealed_envelope import Introducer, SealedLink
 from kernel.version import VERSION
 from kernel.wire.identity import Identity
 from kernel.wire.stream import DuplexStream
+from kernel.wire.tensor_frame import Payload, TensorFrame
+from party.peer_links import Frame, RelayStream
 from party.rows.alignment import Summary
 from party.rows.loaders import declared_columns
 from party.run_rows import open_rows, summary
@@ -38,8 +40,8 @@ class Lobby:
 
     def _serve(self) -> None:
         while not self._stop.is_set():
-            stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame] = DuplexStream(self._exchange, "the relay")
-            stream.send(relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=LOBBY)))
+            stream: RelayStream = DuplexStream(self._exchange, "the relay")
+            stream.send(TensorFrame(relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=LOBBY))))
             try:
                 while not self._stop.is_set():
                     frame = stream.poll(1.0)
@@ -50,14 +52,14 @@ class Lobby:
             finally:
                 stream.close()
 
-    def _answer(
-        self, stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame], frame: relay_pb2.RelayFrame
-    ) -> None:
+    def _answer(self, stream: RelayStream, received: Frame) -> None:
+        frame = received.message
         try:
             if frame.WhichOneof("kind") == "introduction":
-                stream.send(relay_pb2.RelayFrame(introduction=self._introduce(frame.introduction)))
+                stream.send(TensorFrame(relay_pb2.RelayFrame(introduction=self._introduce(frame.introduction))))
             elif frame.WhichOneof("kind") == "envelope":
-                stream.send(relay_pb2.RelayFrame(envelope=self._probe(frame.envelope)))
+                envelope, sealed = self._probe(frame.envelope, received.payload)
+                stream.send(TensorFrame(relay_pb2.RelayFrame(envelope=envelope), sealed))
         except TertiumError as error:
             _log.warning("probe refused", sentence=str(error))
         except Exception as error:
@@ -78,12 +80,12 @@ class Lobby:
         self._links = {(theirs.sender, theirs.reply_mailbox): introducer.complete(theirs, pin)}  # one probe at a time
         return introducer.message
 
-    def _probe(self, envelope: relay_pb2.Envelope) -> relay_pb2.Envelope:
+    def _probe(self, envelope: relay_pb2.Envelope, payload: Payload) -> tuple[relay_pb2.Envelope, bytes]:
         mailbox = envelope.header.step.run
         link = self._links.get((envelope.header.step.sender, mailbox))
         if link is None:
             raise PolicyError(f"{envelope.header.step.sender!r} probed without an introduction")
-        probe = relay_pb2.Probe.FromString(link.open_envelope(envelope))
+        probe = relay_pb2.Probe.FromString(link.open_envelope(envelope, payload))
         answer = relay_pb2.ProbeAnswer(version=VERSION)
         if probe.table in self._settings.tables and probe.table in self._settings.policy.columns:
             answer.has_table = True

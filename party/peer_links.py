@@ -9,8 +9,11 @@ from kernel.sealed_envelope import Introducer, SealedLink
 from kernel.wire.identity import Identity
 from kernel.wire.meter import LinkMeter
 from kernel.wire.stream import DuplexStream
+from kernel.wire.tensor_frame import TensorFrame
 from protos.v1 import common_pb2, relay_pb2
 
+Frame = TensorFrame[relay_pb2.RelayFrame]
+RelayStream = DuplexStream[Frame, Frame]
 StepKey = tuple[int, int, int]
 """(purpose, epoch, step)"""
 
@@ -34,9 +37,7 @@ class PeerLinks:
     ) -> None:
         self._identity, self._pins = identity, dict(pins)
         self._mailbox, self._generation, self._wait = mailbox, generation, wait_seconds
-        self._stream: DuplexStream[relay_pb2.RelayFrame, relay_pb2.RelayFrame] = DuplexStream(
-            exchange, "the relay at the neutral server"
-        )
+        self._stream: RelayStream = DuplexStream(exchange, "the relay at the neutral server")
         self._links: dict[str, SealedLink] = {}
         self._waiting: dict[str, deque[tuple[str, StepKey, bytes]]] = defaultdict(deque)
         self.meter = LinkMeter()
@@ -56,9 +57,11 @@ class PeerLinks:
           CertificateError, EnvelopeError: a peer is not who the pin says; PeerError: a peer did not come.
         """
         self._stream.send(
-            relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=self._mailbox, generation=self._generation))
+            TensorFrame(
+                relay_pb2.RelayFrame(open=relay_pb2.OpenMailbox(mailbox=self._mailbox, generation=self._generation))
+            )
         )
-        if self._stream.receive(self._wait).WhichOneof("kind") != "opened":
+        if self._stream.receive(self._wait).message.WhichOneof("kind") != "opened":
             raise EnvelopeError("the relay did not confirm the mailbox; run one version everywhere")
         introducers = {}
         for peer in self._pins:
@@ -69,11 +72,11 @@ class PeerLinks:
                 reply_mailbox=self._mailbox,
                 generation=self._generation,
             )
-            self._stream.send(relay_pb2.RelayFrame(introduction=introducers[peer].message))
+            self._stream.send(TensorFrame(relay_pb2.RelayFrame(introduction=introducers[peer].message)))
         while len(self._links) < len(introducers):
             frame = self._frame(f"introductions of {', '.join(sorted(set(introducers) - set(self._links)))}")
-            if frame.WhichOneof("kind") == "introduction":
-                theirs = frame.introduction
+            if frame.message.WhichOneof("kind") == "introduction":
+                theirs = frame.message.introduction
                 if theirs.sender not in introducers or theirs.sender in self._links:
                     raise EnvelopeError(
                         f"an introduction of {theirs.sender!r} was not expected; the relay misbehaves: stop the run"
@@ -84,9 +87,9 @@ class PeerLinks:
 
     def send(self, peer: str, topic: str, payload: bytes, step: common_pb2.StepHeader) -> None:
         """Seal and send."""
-        envelope = self._links[peer].seal(payload, step=step, mailbox=self._mailbox, topic=topic)
-        self.meter.count(f"{self._identity.name}>{peer}", envelope.ByteSize())
-        self._stream.send(relay_pb2.RelayFrame(envelope=envelope))
+        envelope, sealed = self._links[peer].seal(payload, step=step, mailbox=self._mailbox, topic=topic)
+        self.meter.count(f"{self._identity.name}>{peer}", envelope.ByteSize() + len(sealed))
+        self._stream.send(TensorFrame(relay_pb2.RelayFrame(envelope=envelope), sealed))
 
     def receive(self, peer: str, topic: str, step: common_pb2.StepHeader) -> bytes:
         """The next payload of ``peer``, which must be ``topic`` of the given step.
@@ -108,13 +111,14 @@ class PeerLinks:
     def close(self) -> None:
         self._stream.close()
 
-    def _frame(self, what: str) -> relay_pb2.RelayFrame:
+    def _frame(self, what: str) -> Frame:
         try:
             return self._stream.receive(self._wait)
         except PeerError as error:
             raise PeerError(f"while waiting for {what}: {error}") from error
 
-    def _take_envelope(self, frame: relay_pb2.RelayFrame) -> None:
+    def _take_envelope(self, received: Frame) -> None:
+        frame = received.message
         kind = frame.WhichOneof("kind")
         if kind == "undeliverable":
             raise PeerError(
@@ -128,7 +132,7 @@ class PeerLinks:
             raise EnvelopeError(
                 f"an envelope of {header.step.sender!r} arrived before its introduction; the relay misbehaves: stop the run"
             )
-        payload = link.open_envelope(frame.envelope)
+        payload = link.open_envelope(frame.envelope, received.payload)
         if (header.step.run, header.step.generation) != (self._mailbox, self._generation):
             raise StepError(
                 f"{link.peer!r} sent an envelope for run {header.step.run!r} generation {header.step.generation}; "

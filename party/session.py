@@ -164,6 +164,10 @@ class PartySession:
             rounds=self._rounds() - rounds,
             links=links,
             relayed=relayed,
+            phases=[
+                common_pb2.PhaseSeconds(phase=phase, seconds=spent)
+                for phase, spent in self._trainer.phases.take().items()
+            ],
         )
 
     def evaluate(self, order: coordination_pb2.Evaluate) -> coordination_pb2.Evaluated:

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices, batch_sizes, batches
 from kernel.errors import StepError
-from kernel.plan_message import scale_bits
+from kernel.phases import PhaseClock
+from kernel.plan_message import cut_dtype, scale_bits
 from kernel.randomness import StreamPosition
 from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
 from kernel.wire.stream import DuplexStream
+from kernel.wire.tensor_frame import TensorFrame
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
 from party.membership import Membership
@@ -30,7 +32,8 @@ IN_FLIGHT = 4
 
 _PROGRESS_SECONDS = 0.5
 
-TrainStream = DuplexStream[split_training_pb2.PartyFrame, split_training_pb2.ServerFrame]
+ServerFrame = TensorFrame[split_training_pb2.ServerFrame]
+TrainStream = DuplexStream[TensorFrame[split_training_pb2.PartyFrame], ServerFrame]
 OnProgress = Callable[[int, int, float, int], None]
 """(steps done, steps, mean loss so far, rows done)"""
 
@@ -42,8 +45,9 @@ def join_training(stub: Any, membership: Membership, wait_seconds: float) -> Tra
       StepError: it does not confirm; PeerError: it is not there.
     """
     stream: TrainStream = DuplexStream(stub.Train, "the neutral server")
-    stream.send(split_training_pb2.PartyFrame(header=membership.header(), join=split_training_pb2.JoinTraining()))
-    if stream.receive(wait_seconds).WhichOneof("kind") != "joined":
+    join = split_training_pb2.PartyFrame(header=membership.header(), join=split_training_pb2.JoinTraining())
+    stream.send(TensorFrame(join))
+    if stream.receive(wait_seconds).message.WhichOneof("kind") != "joined":
         raise StepError("the neutral server did not confirm the stream; run one version everywhere")
     return stream
 
@@ -72,7 +76,9 @@ class Trainer:
         self._membership, self._network = membership, membership.network
         self._block, self._first_layer = block, first_layer
         self._scale_bits, self._label_side = scale_bits(membership.plan), label_side
+        self._cut_dtype = cut_dtype(membership.plan.cut_dtype)
         self._stream, self._wait = stream, wait_seconds
+        self.phases = PhaseClock()
         self._passes: set[tuple[int, int]] = set()
 
     def train(self, order: RowIndices, batch_rows: int, epoch: int, progress: OnProgress) -> float:
@@ -82,19 +88,25 @@ class Trainer:
         loss_sum, rows_done, last_report = 0.0, 0, time.monotonic()
         for step, rows in enumerate(batches(order, batch_rows)):
             header = self._membership.header(epoch, step, common_pb2.PURPOSE_TRAIN)
+            self.phases.start()
             batch = self._block.rows[rows]
             self._send_share(rows, batch, header)  # [1]
+            self.phases.mark("share")
             self._first_layer.make_ahead()
+            self.phases.mark("masks ahead")
             if self._label_side is not None:
                 loss_sum += self._head_step(self._label_side, rows, header) * len(rows)  # [2]
             frame = self._frame(header, "cut_gradient")
+            self.phases.mark("wait for dL/dz1")
             gradient = decode_tensor(
-                frame.cut_gradient,
-                dtype="float32",
+                frame.message.cut_gradient,
+                frame.payload,
+                dtype=self._cut_dtype,
                 shape=(len(rows), self._network.widths[0]),
                 what="dL/dz1 of the neutral server",
             )
             self._block.update(batch, gradient)  # [3]
+            self.phases.mark("update")
             rows_done += len(rows)
             if time.monotonic() - last_report >= _PROGRESS_SECONDS:
                 last_report = time.monotonic()
@@ -133,29 +145,35 @@ class Trainer:
 
     def _send_share(self, rows: RowIndices, batch: NDArray[np.float32], header: common_pb2.StepHeader) -> None:
         words = self._first_layer.share(rows, batch, StreamPosition(header.epoch, header.step, header.purpose))
-        self._stream.send(split_training_pb2.PartyFrame(header=header, share=encode_ring(words, self._scale_bits)))
+        share, payload = encode_ring(words, self._scale_bits)
+        self._stream.send(TensorFrame(split_training_pb2.PartyFrame(header=header, share=share), payload))
 
     def _head_step(self, side: LabelSide, rows: RowIndices, header: common_pb2.StepHeader) -> float:
         activation = self._activation(header, len(rows))
+        self.phases.mark("wait for h_L")
         loss, gradient = side.head.loss_and_gradient(activation, side.labels[rows])
-        self._stream.send(split_training_pb2.PartyFrame(header=header, head_gradient=encode_tensor(gradient)))
+        message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
+        self._stream.send(TensorFrame(split_training_pb2.PartyFrame(header=header, head_gradient=message), payload))
+        self.phases.mark("label head")
         side.head.apply()
+        self.phases.mark("label head update")
         return loss
 
     def _activation(self, header: common_pb2.StepHeader, rows: int) -> NDArray[np.float32]:
         frame = self._frame(header, "cut_activation")
         activation: NDArray[np.float32] = decode_tensor(
-            frame.cut_activation,
-            dtype="float32",
+            frame.message.cut_activation,
+            frame.payload,
+            dtype=self._cut_dtype,
             shape=(rows, self._network.widths[-1]),
             what="h_L of the neutral server",
         )
         return activation
 
-    def _frame(self, header: common_pb2.StepHeader, kind: str) -> split_training_pb2.ServerFrame:
+    def _frame(self, header: common_pb2.StepHeader, kind: str) -> ServerFrame:
         """The server's next frame, held to the step and kind that are due."""
-        frame = self._stream.receive(self._wait)
-        found = frame.header
+        received = self._stream.receive(self._wait)
+        frame, found = received.message, received.message.header
         if frame.WhichOneof("kind") != kind or (found.run, found.generation, found.epoch, found.step, found.purpose) != (
             header.run, header.generation, header.epoch, header.step, header.purpose,
         ):  # fmt: skip
@@ -163,4 +181,4 @@ class Trainer:
                 f"the neutral server sent {frame.WhichOneof('kind')} of run {found.run!r} generation {found.generation} epoch {found.epoch} "
                 f"step {found.step}; due is {kind} of generation {header.generation} epoch {header.epoch} step {header.step}"
             )
-        return frame
+        return received

@@ -143,6 +143,7 @@ class SplitNnRounds:
                 scale_bits=scale_bits(plan),
                 parties=self._names,
                 label_holder=label_holder(plan),
+                cut_dtype=plan.cut_dtype,
             )
         )
         prepare = coordination_pb2.Prepare(plan=plan, predict_table=table, request=request)
@@ -231,6 +232,10 @@ class SplitNnRounds:
             bytes=dict(sorted(links.items())),
             relayed_bytes=dict(sorted(relayed.items())),
             rounds=holder.rounds,
+            phases={
+                **{name: {phase.phase: phase.seconds for phase in one.phases} for name, one in done.items()},
+                self._stack.name: self._stack.describe_pass(self._record.run, self._generation),
+            },
         )
 
     def _note_progress(self, party: str, progress: coordination_pb2.Progress) -> None:

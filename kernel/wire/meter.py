@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from kernel.wire.tensor_frame import TENSOR_REQUESTS, TENSOR_RESPONSES, pack_frame, unpack_frame
 from protos.v1 import common_pb2
 
 GRPC_FRAME_BYTES = 5
@@ -42,7 +43,7 @@ class LinkMeter:
 
 
 class MeteredChannel:
-    """A gRPC channel whose serialisers count (and, for an evaluator, record) what passes.
+    """A gRPC channel whose serialisers count (and, for an evaluator, record) what passes, and frame tensors.
 
     Stubs are built on it as on any channel. ``me`` and ``peer`` name the ends of the link.
     """
@@ -55,13 +56,13 @@ class MeteredChannel:
 
     def _wrap(self, kind: str, method: str, serializer: Any, deserializer: Any, **options: Any) -> Any:
         def serialize(message: Any) -> bytes:
-            data: bytes = serializer(message)
+            data: bytes = pack_frame(message) if method in TENSOR_REQUESTS else serializer(message)
             self._seen(self._up, method, data)
             return data
 
         def deserialize(data: bytes) -> Any:
             self._seen(self._down, method, data)
-            return deserializer(data)
+            return unpack_frame(deserializer, data) if method in TENSOR_RESPONSES else deserializer(data)
 
         return getattr(self._channel, kind)(
             method, request_serializer=serialize, response_deserializer=deserialize, **options

@@ -15,6 +15,7 @@ from kernel.wire.channel import SERVER_OPTIONS
 from kernel.wire.failures import METADATA_KEY, failure_of, status_of
 from kernel.wire.identity import Identity, Peer, Role, peer_from_uris
 from kernel.wire.meter import Recorder
+from kernel.wire.tensor_frame import TENSOR_REQUESTS, TENSOR_RESPONSES, pack_frame, unpack_frame
 
 _log = structlog.get_logger()
 _STREAMS_AT_ONCE = 128  # threads; every party holds up to three streams
@@ -49,7 +50,7 @@ def _note(level: str, event: str, **fields: Any) -> None:
 
 
 class ErrorInterceptor(grpc.ServerInterceptor):
-    """Turns every exception into a status; text of an unforeseen one never leaves this process.
+    """Turns every exception into a status, and frames tensors; text of an unforeseen exception never leaves this process.
 
     With a recorder it also notes each received message, for view tests and evaluators.
     """
@@ -64,8 +65,10 @@ class ErrorInterceptor(grpc.ServerInterceptor):
             return None
         method = details.method
         changes: dict[str, Any] = {}
-        if self._recorder is not None:
-            changes["request_deserializer"] = self._recording(method, handler.request_deserializer)
+        if method in TENSOR_REQUESTS or self._recorder is not None:
+            changes["request_deserializer"] = self._receiving(method, handler.request_deserializer)
+        if method in TENSOR_RESPONSES:
+            changes["response_serializer"] = pack_frame
         for kind in ("unary_unary", "unary_stream", "stream_unary", "stream_stream"):
             behaviour = getattr(handler, kind)
             if behaviour is not None:
@@ -73,11 +76,11 @@ class ErrorInterceptor(grpc.ServerInterceptor):
                 changes[kind] = wrap(behaviour, method)
         return handler._replace(**changes)
 
-    def _recording(self, method: str, deserializer: Any) -> Any:
+    def _receiving(self, method: str, deserializer: Any) -> Any:
         def deserialize(data: bytes) -> Any:
             if self._recorder is not None:
                 self._recorder(f">{self._name}", method, data)
-            return deserializer(data)
+            return unpack_frame(deserializer, data) if method in TENSOR_REQUESTS else deserializer(data)
 
         return deserialize
 

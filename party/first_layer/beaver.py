@@ -24,6 +24,7 @@ from kernel.ring import RingArray, load_ring_kernels
 from kernel.shares import owner_share, peer_share
 from kernel.triples import SeededShares, product_share
 from kernel.wire.codec import decode_ring, encode_ring
+from kernel.wire.tensor_frame import TensorFrame, pack_frame, unpack_frame
 from party.dealer_client import DealerClient
 from party.first_layer.masked_sum import PadsAhead
 from party.first_layer.protocol import FirstLayerBlock
@@ -151,17 +152,17 @@ class Beaver:
         self, share: RingArray, total: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader
     ) -> None:
         """Send ``share`` to every peer and add theirs to ``total``: reveals the masked value to all parties."""
-        message = relay_pb2.Opening(
-            words=encode_ring(share, self._ring.fractional_bits), first_row=first_row
-        ).SerializeToString()
+        words, payload = encode_ring(share, self._ring.fractional_bits)
+        opening = pack_frame(TensorFrame(relay_pb2.Opening(words=words, first_row=first_row), payload))
         for peer in self._links.links:
-            self._links.send(peer, topic, message, header)
+            self._links.send(peer, topic, opening, header)
         for peer in self._links.links:
-            opening = relay_pb2.Opening.FromString(self._links.receive(peer, topic, header))
-            if opening.first_row != first_row:
-                raise StepError(f"{peer!r} opened rows from {opening.first_row}; wanted rows from {first_row}")
+            theirs = unpack_frame(relay_pb2.Opening.FromString, self._links.receive(peer, topic, header))
+            if theirs.message.first_row != first_row:
+                raise StepError(f"{peer!r} opened rows from {theirs.message.first_row}; wanted rows from {first_row}")
             total += decode_ring(
-                opening.words,
+                theirs.message.words,
+                theirs.payload,
                 ring_bits=self._ring.ring_bits,
                 fractional_bits=self._ring.fractional_bits,
                 shape=share.shape,

@@ -1,0 +1,50 @@
+"""Messages whose tensor travels behind them, not in them.
+
+Wire form of the streams that carry tensors (SplitTraining.Train, Relay.Exchange, Dealing.Corrections):
+length of the message (uint32, little endian), the message, then the bytes of its tensor (or seal) to the end. A protobuf
+`bytes` field is copied when it is set, when it is serialised, when it is parsed and at every access; this way a tensor is copied
+once into the frame, and the receiver's array is a view of what gRPC delivered (docs/decisions/0014).
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from kernel.errors import WireError
+
+Message = TypeVar("Message")
+Payload = bytes | memoryview
+
+_LENGTH = struct.Struct("<I")
+FRAME_LENGTH_BYTES = _LENGTH.size
+
+TENSOR_REQUESTS = frozenset({"/tertium.v1.SplitTraining/Train", "/tertium.v1.Relay/Exchange"})
+TENSOR_RESPONSES = TENSOR_REQUESTS | {"/tertium.v1.Dealing/Corrections"}
+"""Methods whose requests and responses are frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFrame(Generic[Message]):
+    """A message and the bytes behind it; ``payload`` may be empty."""
+
+    message: Message
+    payload: Payload = b""
+
+
+def pack_frame(frame: TensorFrame[Any]) -> bytes:
+    """The wire form; copies the payload once."""
+    head: bytes = frame.message.SerializeToString()
+    return b"".join((_LENGTH.pack(len(head)), head, frame.payload))
+
+
+def unpack_frame(parse: Callable[[bytes], Message], data: bytes) -> TensorFrame[Message]:
+    """The frame in ``data``; its payload is a view.
+
+    Raises:
+      WireError: shorter than it claims.
+    """
+    start = _LENGTH.size
+    if len(data) < start or len(data) < start + (length := _LENGTH.unpack_from(data)[0]):
+        raise WireError(f"a frame of {len(data)} bytes is shorter than its message; run one version everywhere")
+    return TensorFrame(parse(data[start : start + length]), memoryview(data)[start + length :])
