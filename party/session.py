@@ -149,7 +149,9 @@ class PartySession:
         rounds = self._rounds()
         started = time.perf_counter()
         row_order: RowIndices = epoch_order(self._split.train, order.batch_seed)
+        self._trainer.phases.start()
         self._rows.announce(row_order)
+        self._trainer.phases.mark("rows")
         loss = self._trainer.train(row_order, self._plan.batch_rows, order.epoch, self._progress(order.epoch))
         seconds = time.perf_counter() - started
         self.state = advance(self.state, RunState.READY)

@@ -90,6 +90,7 @@ class Trainer:
             header = self._membership.header(epoch, step, common_pb2.PURPOSE_TRAIN)
             self.phases.start()
             batch = self._block.rows[rows]
+            self.phases.mark("rows")
             self._send_share(rows, batch, header)  # [1]
             self.phases.mark("share")
             self._first_layer.make_ahead()

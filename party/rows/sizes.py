@@ -65,7 +65,9 @@ def write_table(section: Mapping[str, Any], patterns: Sequence[str], path: Path)
     """
     settings = _settings(section)
     if settings.generate is None:
-        raise RowsError(f"only builtin:generated can be written, and the source is {settings.source}; use that file itself")
+        raise RowsError(
+            f"only builtin:generated can be written, and the source is {settings.source}; use that file itself"
+        )
     declared = generated_columns(settings.generate)
     columns = select_columns(tuple(declared), patterns)
     rows = settings.first_rows or settings.generate.rows
