@@ -19,10 +19,15 @@ _SPLIT_BYTES = 8
 """A row: its number, among the training or the test rows."""
 _ORDER_BYTES, _PLACE_BYTES = 8, 4
 """A training row: its number in the epoch's order; a row: its place while that order is laid out (8 from 2^31 rows on)."""
-_LABEL_BYTES, _SCORE_BYTES = 1 + 4, 80
-"""At the label holder, a row: the boolean label and its encoding; a test row: its output, and what scoring sorts."""
-_COLUMN_BYTES = 4 << 20
-"""Arrow's pages, decoded and not, of a column that is being read."""
+_LABEL_BYTES, _SCORE_BYTES = 1 + 4, 100
+"""At the label holder, a row: the boolean label and its encoding; a test row: its label and output again (12), and the
+sorting of an AUC with its interval (82)."""
+_LIBRARY_BYTES = 48 << 20
+"""What Arrow, gRPC and cryptography take when they are first used."""
+_BATCHES, _COLUMN_BYTES = 5, 4 << 20
+"""Of rows while the file is read, from Arrow's cells to encoded ones; pages and dictionary of a column that is read."""
+_BUCKETS = 4
+"""Of rows while an order is laid out, or taken from."""
 
 
 def table_size(name: str, section: Mapping[str, Any], patterns: Sequence[str]) -> tuple[int, int]:
@@ -79,6 +84,8 @@ def write_table(section: Mapping[str, Any], patterns: Sequence[str], path: Path)
 def disk_memory(width: int, batch_rows: int, test_fraction: float, *, holds_label: bool) -> dict[str, float]:
     """What a party with ``storage = "disk"``, no ids and a boolean label holds in memory above an idle daemon, at most.
 
+    For Parquet with pages of the usual 1 MB, in row groups of any size, and first-layer widths of some dozens.
+
     Args:
       width: encoded columns; batch_rows, test_fraction: the plan's.
 
@@ -87,11 +94,11 @@ def disk_memory(width: int, batch_rows: int, test_fraction: float, *, holds_labe
     """
     training = _SPLIT_BYTES + _PLACE_BYTES + _ORDER_BYTES * (1 - test_fraction)
     scoring = _SPLIT_BYTES + _SCORE_BYTES * test_fraction
-    batches = 3 * BATCH_BYTES + 4 * BUCKET_BYTES + width * _COLUMN_BYTES
-    steps = 8 * batch_rows * (width + 64)  # a mini-batch, shares, masks and messages of a few steps
+    reading = _BATCHES * BATCH_BYTES + width * _COLUMN_BYTES
+    stepping = _BUCKETS * BUCKET_BYTES + 8 * batch_rows * (width + 64)  # mini-batches, shares, masks, messages
     return {
         "bytes_per_row": _LABEL_BYTES + max(training, scoring) if holds_label else training,
-        "fixed_bytes": batches + steps,
+        "fixed_bytes": _LIBRARY_BYTES + max(reading, stepping),
     }
 
 
