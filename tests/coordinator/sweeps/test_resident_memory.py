@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from coordinator.sweeps.resident_memory import MemoryWatch, Resident, check_proc, read_resident
 from kernel.errors import BadInputError, PeerError
 
-linux = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="this system has no /proc/<pid>/status")
+linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc/<pid>/status")
 MEGABYTE = 1 << 20
 
 

@@ -31,8 +31,8 @@ def kept(directory: Path, array: np.ndarray, order: np.ndarray | None = None, *,
 
 def open_files(directory: Path) -> list[str]:
     """What this process holds open below a directory."""
-    links = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
-    return [target for link in links if link.is_symlink() and (target := os.readlink(link)).startswith(str(directory))]
+    targets = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [target for target in targets if target.startswith(str(directory))]
 
 
 cases = st.tuples(st.integers(1, 60), st.integers(1, 4), st.integers(1, 9), st.integers(0, 2**32 - 1), st.booleans())

@@ -49,7 +49,7 @@ def test_what_cannot_be_written(tmp_path):
         write_table({"source": "builtin:wine"}, ["alcohol"], tmp_path / "wine.parquet")
     with pytest.raises(RowsError, match='called "V7"'):
         write_table(MADE, ["V1..V7"], tmp_path / "made.parquet")
-    with pytest.raises(RowsError, match="generate.columns: Input should be greater"):
+    with pytest.raises(RowsError, match=r"generate\.columns: Input should be greater"):
         write_table(
             {"source": "builtin:generated", "generate": {"rows": 5, "columns": 0}}, ["y"], tmp_path / "m.parquet"
         )

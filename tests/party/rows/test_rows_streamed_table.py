@@ -124,9 +124,9 @@ def test_files_that_cannot_be_read(tmp_path):
         StreamedTable("t", settings_of(tmp_path / "nowhere.parquet"))
     with pytest.raises(RowsError, match=r"first_rows is 38, and .* has 37 rows; lower it"):
         StreamedTable("t", settings_of(path, first_rows=38))
+    taller = StreamedTable("t", settings_of(path, columns={**COLUMNS, "height": Column(type="real")}))
     with pytest.raises(RowsError, match='has no column "height"; did you mean "weight"'):
-        columns = {**COLUMNS, "height": Column(type="real")}
-        list(StreamedTable("t", settings_of(path, columns=columns)).batches(["height"]))
+        list(taller.batches(["height"]))
     (tmp_path / "text.parquet").write_text("age\n3\n")
     with pytest.raises(RowsError, match="is not a readable Parquet file"):
         StreamedTable("t", settings_of(tmp_path / "text.parquet"))
