@@ -74,8 +74,8 @@ class StoringFederation(LocalFederation):
                 "held": section,
                 "kept": {**section, "storage": "disk"},
             }
-            document["policy"]["columns"] = {table: COLUMNS[name] for table in ("held", "kept")}
-            document["policy"]["labels"] = {table: ["relapse"] for table in ("held", "kept")}
+            document["policy"]["columns"] = {"held": COLUMNS[name], "kept": COLUMNS[name]}
+            document["policy"]["labels"] = {"held": ["relapse"], "kept": ["relapse"]}
         super()._config(name, document)
 
     def state(self, name: str) -> Path:
