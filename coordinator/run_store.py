@@ -1,8 +1,12 @@
-"""Run directories at the coordinator: plan, events, status. Events are appended, never rewritten."""
+"""Run directories at the coordinator: plan, events, status. Events are appended, never rewritten.
+
+On disk all of them; in memory all but old `progress`, of which a run makes two a second for as long as it lasts.
+"""
 
 import contextlib
 import json
 import threading
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +22,8 @@ Event = dict[str, Any]
 _PLAN, _EVENTS, _STATUS = "plan.toml", "events.jsonl", "status.json"
 _FINAL = {"done", "failed", "paused", "predicted"}
 _DURABLE = _FINAL | {"barrier", "evaluated"}
+_PROGRESS_KEPT = 256
+"""In memory; who watches and is later than two minutes misses the older ones."""
 
 
 class RunRecord:
@@ -29,7 +35,8 @@ class RunRecord:
         self.plan: Plan = parse_plan(plan_text)
         self._changed = threading.Condition()
         self._status: dict[str, Any] = {"state": RunState.JOINED.value, "generation": 0}
-        self.events: list[Event] = []
+        self._events: list[Event | None] = []
+        self._progress: deque[int] = deque()
 
     @classmethod
     def create(cls, directory: Path, plan_text: str) -> "RunRecord":
@@ -59,12 +66,23 @@ class RunRecord:
             text = events.read_text(encoding="utf-8")
             for line in text.splitlines():
                 with contextlib.suppress(json.JSONDecodeError):  # a line torn by kill -9
-                    record.events.append(json.loads(line))
+                    record._keep(json.loads(line))
             if text and not text.endswith("\n"):
                 append_durably(events, "")  # the next event starts a line of its own
         if record.state in (RunState.TRAINING, RunState.READY, RunState.JOINED):
             record._status["state"] = RunState.PAUSED.value
         return record
+
+    @property
+    def events(self) -> list[Event]:
+        """What is kept in memory, oldest first."""
+        with self._changed:
+            return [event for event in self._events if event is not None]
+
+    @property
+    def next_number(self) -> int:
+        """The number the next event will have; `watch` counts by these."""
+        return len(self._events)
 
     @property
     def state(self) -> RunState:
@@ -99,7 +117,7 @@ class RunRecord:
             else:
                 with (self.directory / _EVENTS).open("a", encoding="utf-8") as file:
                     file.write(text + "\n")
-            self.events.append(line)
+            self._keep(line)
             self._changed.notify_all()
 
     def watch(self, first: int, alive: "AliveCheck") -> Iterator[tuple[int, Event]]:
@@ -107,14 +125,23 @@ class RunRecord:
         number = first
         while alive():
             with self._changed:
-                if number >= len(self.events):
+                if number >= len(self._events):
                     self._changed.wait(0.5)
                     continue
-                event = self.events[number]
-            yield number, event
+                event = self._events[number]
             number += 1
+            if event is None:
+                continue
+            yield number - 1, event
             if event["event"] in _FINAL:
                 return
+
+    def _keep(self, event: Event) -> None:
+        if event["event"] == "progress":
+            self._progress.append(len(self._events))
+            if len(self._progress) > _PROGRESS_KEPT:
+                self._events[self._progress.popleft()] = None
+        self._events.append(event)
 
     def _save_status(self) -> None:
         write_durably(self.directory / _STATUS, json.dumps(self._status).encode())

@@ -97,7 +97,7 @@ class Runner:
             raise BadInputError(f"the coordinator is busy with run {self.active_run()!r}; wait for it, or cancel it")
 
     def _start(self, record: RunRecord, work: Callable[[SplitNnRounds], None]) -> tuple[str, int]:
-        first = len(record.events)
+        first = record.next_number
         rounds = SplitNnRounds(record, self._roster, self._stack, self._dealer, self._settings, self._secrets)
         self._active = (record, rounds)
         self._thread = threading.Thread(

@@ -37,7 +37,7 @@ def split_rows(rows: int, test_fraction: float, seed: int) -> Split:
             f"{rows} rows with test_fraction={test_fraction} leave {rows - held_out} to train and {held_out} to test; "
             "each side needs at least one row"
         )
-    shuffled = np.random.default_rng([_SPLIT, seed]).permutation(rows).astype(np.int64)
+    shuffled = np.random.default_rng([_SPLIT, seed]).permutation(rows).astype(np.int64, copy=False)
     return Split(np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out]))
 
 

@@ -22,12 +22,10 @@ from kernel.wire.stream import DuplexStream
 from kernel.wire.tensor_frame import TensorFrame
 from party.lobby import LOBBY
 from party.peer_links import Frame, RelayStream
-from party.rows.alignment import align, reorder
 from party.rows.builtin import default_data_directory
-from party.rows.loaders import load_table
-from party.rows.schema import TableSettings
-from party.rows.table import Table
-from party.run_rows import summary
+from party.rows.loaders import declared_columns
+from party.rows.schema import TableSettings, select_columns
+from party.run_rows import RunRows, open_rows, summary
 from party.settings import PartySettings
 from protos.v1 import (
     common_pb2,
@@ -62,18 +60,21 @@ def examine(config: Path) -> Iterator[Finding]:
     yield from _neutral_server(settings, identity, tables)
 
 
-def _tables(settings: PartySettings) -> Generator[Finding, None, dict[str, Table]]:
+def _tables(settings: PartySettings) -> Generator[Finding, None, dict[str, RunRows]]:
     """Read every table with the columns the policy offers; returns those that could be read."""
     data_directory = settings.data_directory or default_data_directory(os.environ)
-    readable: dict[str, Table] = {}
+    readable: dict[str, RunRows] = {}
     for name, table_settings in settings.tables.items():
 
         def read(name: str = name, table_settings: TableSettings = table_settings) -> str:
             offered = settings.policy.columns.get(name)
-            table = load_table(name, table_settings, data_directory=data_directory, columns=offered)
-            readable[name] = reorder(table, align(table, table_settings.align))
+            declared = tuple(declared_columns(table_settings))
+            columns = declared if offered is None else select_columns(declared, offered)
+            rows = open_rows(name, table_settings, columns, "", data_directory, settings.state_directory)
+            rows.check()
+            readable[name] = rows
             note = "" if offered is not None else " (the policy offers none of its columns)"
-            return f"{table.rows} rows, {len(table.values)} columns{note}"
+            return f"{rows.rows} rows, {len(columns)} columns{note}"
 
         yield attempt(f"table {name!r}", read)
     return readable
@@ -105,7 +106,7 @@ def _coordinator(settings: PartySettings, identity: Identity) -> Iterator[Findin
     )
 
 
-def _neutral_server(settings: PartySettings, identity: Identity, tables: dict[str, Table]) -> Iterator[Finding]:
+def _neutral_server(settings: PartySettings, identity: Identity, tables: dict[str, RunRows]) -> Iterator[Finding]:
     finding = reach(settings.neutral_server.address, identity, settings.neutral_server.name, "neutral-server")
     yield finding
     if not finding.ok:
@@ -135,7 +136,7 @@ def _neutral_server(settings: PartySettings, identity: Identity, tables: dict[st
 
 
 def _peer(
-    stream: RelayStream, mailbox: str, identity: Identity, peer: str, pin: str, tables: dict[str, Table]
+    stream: RelayStream, mailbox: str, identity: Identity, peer: str, pin: str, tables: dict[str, RunRows]
 ) -> Iterator[Finding]:
     """Through the relay: pins on both sides, version, clock, rows and their order."""
     introducer = Introducer(identity, peer, mailbox=LOBBY, reply_mailbox=mailbox, generation=0)
@@ -173,7 +174,7 @@ def _peer(
             yield _compare(peer, name, tables[name], answer, key)
 
 
-def _compare(peer: str, name: str, table: Table, answer: relay_pb2.ProbeAnswer, key: bytes) -> Finding:
+def _compare(peer: str, name: str, table: RunRows, answer: relay_pb2.ProbeAnswer, key: bytes) -> Finding:
     what = f"table {name!r} with {peer!r}"
     if not answer.has_table:
         return Finding(True, f"{what}: it offers no table of this name, nothing to compare")

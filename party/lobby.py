@@ -13,9 +13,9 @@ from kernel.wire.identity import Identity
 from kernel.wire.stream import DuplexStream
 from kernel.wire.tensor_frame import Payload, TensorFrame
 from party.peer_links import Frame, RelayStream
-from party.rows.alignment import Summary, align, reorder
-from party.rows.loaders import declared_columns, load_table
-from party.run_rows import summary
+from party.rows.alignment import Summary
+from party.rows.loaders import declared_columns
+from party.run_rows import open_rows, summary
 from party.settings import PartySettings
 from protos.v1 import common_pb2, relay_pb2
 
@@ -103,5 +103,5 @@ class Lobby:
         """Row count and order hash of a table, from its id column or one other."""
         settings = self._settings.tables[name]
         columns = [] if settings.id is not None else list(declared_columns(settings))[:1]
-        table = load_table(name, settings, data_directory=self._settings.data_directory, columns=columns)
-        return summary(reorder(table, align(table, settings.align)), key)
+        data, scratch = self._settings.data_directory, self._settings.state_directory
+        return summary(open_rows(name, settings, columns, "", data, scratch), key)

@@ -1,5 +1,6 @@
 """Scores on the label holder's test rows: everything this party publishes about its labels, in one place."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,16 @@ from protos.v1 import common_pb2, coordination_pb2
 
 
 def evaluate_outputs(
-    loss: LossName, labels: NDArray[Any], outputs: NDArray[np.float32], decoded: NDArray[Any]
+    loss: LossName,
+    labels: NDArray[Any],
+    outputs: NDArray[np.float32],
+    decode: Callable[[NDArray[np.float32]], NDArray[Any]],
 ) -> coordination_pb2.Evaluated:
     """Scores with 95 % intervals, and for a binary label the ROC on a fixed grid.
 
     Args:
-      labels: encoded test labels [rows]; outputs: linear head outputs [rows, outputs]; decoded: probabilities or values.
+      labels: encoded test labels [rows]; outputs: linear head outputs [rows, outputs]; decode: `LabelEncoder.decode`,
+        called where probabilities are needed.
     """
     reply = coordination_pb2.Evaluated()
     if loss == "binary":
@@ -31,7 +36,7 @@ def evaluate_outputs(
     elif loss == "multiclass":
         found = {
             "accuracy": scores.accuracy(labels, outputs.argmax(axis=1)),
-            "macro_auc": scores.macro_auc(labels, decoded),
+            "macro_auc": scores.macro_auc(labels, decode(outputs)),
         }
     else:
         found = {

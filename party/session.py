@@ -8,9 +8,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from kernel.batch_order import RowIndices, Split, epoch_order
+from kernel.batch_order import RowIndices, Split, epoch_order, split_rows
 from kernel.durable import BarrierStore, write_durably
-from kernel.errors import StepError, TertiumError, WireError
+from kernel.errors import SettingsError, StepError, TertiumError, WireError
 from kernel.initialisation import glorot_rows
 from kernel.plan_message import check_plan_message, safe_run_name
 from kernel.randomness import SecureRandomness
@@ -28,11 +28,11 @@ from party.release import evaluate_outputs
 from party.rows.encoding import RowEncoder
 from party.rows.labels import LabelEncoder
 from party.rows.loaders import declared_columns
-from party.run_rows import RunRows, all_rows, compare_order, load_aligned
+from party.run_rows import RunRows, all_rows, compare_order, open_rows
 from party.settings import PartySettings
 from party.training import LabelSide, Trainer, TrainStream, join_training
 from party.usage import Usage, UsageTotals
-from protos.v1 import common_pb2, coordination_pb2
+from protos.v1 import common_pb2, coordination_pb2, plan_pb2
 
 _log = structlog.get_logger()
 _FIRST_LAYER, _LABEL_HEAD, _ROWS, _LABELS = "first_layer", "label_head", "row_encoder", "label_encoder"
@@ -66,6 +66,7 @@ class PartySession:
         self._stream: TrainStream | None = None
         self._interrupted: TertiumError | None = None
         self._first_layer: FirstLayer | None = None
+        self._opened: RunRows | None = None
         self._usage = UsageTotals(meter)
         self._relayed: UsageTotals | None = None
 
@@ -88,17 +89,10 @@ class PartySession:
             check_columns(self._settings.name, self._predict_table, list(self._part.columns), offers, tables)
             return self._prepare_prediction()
         self._rows = self._load(self._part.table, self._part.label)
-        self._split: Split = self._rows.split(self._plan.test_fraction, self._plan.network.seed)
-        clip = self._settings.tables[self._part.table].clip_deviations
-        self._encoder = RowEncoder.fit(self._rows.table, self._rows.columns, self._split.train, clip)
+        self._split: Split = split_rows(self._rows.rows, self._plan.test_fraction, self._plan.network.seed)
+        self._encoder = self._rows.fit(self._split.train, self._settings.tables[self._part.table].clip_deviations)
         if self._holds_label:
-            self._label_encoder = LabelEncoder.fit(
-                self._rows.table,
-                self._part.label,
-                self._network.loss,
-                self._network.outputs,
-                self._split.train,
-            )
+            self._label_encoder = self._rows.fit_labels(self._network.loss, self._network.outputs, self._split.train)
         return self._prepared(len(self._split.train), len(self._split.test))
 
     def begin(self, order: coordination_pb2.Begin) -> coordination_pb2.Begun:
@@ -108,7 +102,7 @@ class PartySession:
                 f"the coordinator counts {list(order.encoded_columns)} encoded columns; here there are {self._encoder.width}"
             )
         self._block = FirstLayerBlock(
-            self._encoder.encode(self._rows.table),
+            self._rows.encode(self._encoder),
             self._initial_weights(sum(order.encoded_columns)),
             self._network.optimizer,
         )
@@ -133,16 +127,16 @@ class PartySession:
             wait_seconds=wait,
         )
         self._first_layer.begin()
-        labels: NDArray[Any] = np.empty(0)
+        self._labels: NDArray[Any] = np.empty(0)
         if head is not None and not self._predict_table:
-            labels = self._label_encoder.encode(self._rows.table)
+            self._labels = self._rows.encode_labels(self._label_encoder)
         self._stream = join_training(self._stubs["split_training"], self._membership, wait)
         self._check_interrupted()
         self._trainer = Trainer(
             self._membership,
             block=self._block,
             first_layer=self._first_layer,
-            label_side=LabelSide(head, labels) if head is not None else None,
+            label_side=LabelSide(head, self._labels) if head is not None else None,
             stream=self._stream,
             wait_seconds=wait,
         )
@@ -155,6 +149,9 @@ class PartySession:
         rounds = self._rounds()
         started = time.perf_counter()
         row_order: RowIndices = epoch_order(self._split.train, order.batch_seed)
+        self._trainer.phases.start()
+        self._rows.announce(row_order)
+        self._trainer.phases.mark("rows")
         loss = self._trainer.train(row_order, self._plan.batch_rows, order.epoch, self._progress(order.epoch))
         seconds = time.perf_counter() - started
         self.state = advance(self.state, RunState.READY)
@@ -177,13 +174,13 @@ class PartySession:
 
     def evaluate(self, order: coordination_pb2.Evaluate) -> coordination_pb2.Evaluated:
         """Forward pass on the test rows; the label holder scores it. The scores are a release."""
+        self._rows.announce(self._split.test)
         outputs = self._trainer.forward(
             self._split.test, self._plan.batch_rows, order.epoch, common_pb2.PURPOSE_EVALUATE
         )
         if outputs is None:
             return coordination_pb2.Evaluated()
-        labels = self._label_encoder.encode(self._rows.table)[self._split.test]
-        return evaluate_outputs(self._network.loss, labels, outputs, self._label_encoder.decode(outputs))
+        return evaluate_outputs(self._network.loss, self._labels[self._split.test], outputs, self._label_encoder.decode)
 
     def hold_barrier(self, order: coordination_pb2.HoldBarrier) -> coordination_pb2.BarrierHeld:
         parts: dict[str, dict[str, NDArray[Any]]] = {
@@ -197,12 +194,13 @@ class PartySession:
 
     def predict(self) -> coordination_pb2.Predicted:
         """Forward pass on new rows; the predictions stay at the label holder."""
-        rows = self._rows.table.rows
-        outputs = self._trainer.forward(all_rows(rows), self._plan.batch_rows, 0, common_pb2.PURPOSE_PREDICT)
+        rows, order = self._rows.rows, all_rows(self._rows.rows)
+        self._rows.announce(order)
+        outputs = self._trainer.forward(order, self._plan.batch_rows, 0, common_pb2.PURPOSE_PREDICT)
         if outputs is None:
             return coordination_pb2.Predicted(rows=rows)
         file = self._settings.state_directory / "predictions" / f"{self.run}-{safe_run_name(self._request)}.csv"
-        write_predictions(file, self._rows.table.ids, self._network.loss, self._label_encoder.decode(outputs))
+        write_predictions(file, self._rows.ids(), self._network.loss, outputs, self._label_encoder.decode)
         _log.info("predicted", run=self.run, rows=rows, file=str(file))
         return coordination_pb2.Predicted(rows=rows, file=str(file.relative_to(self._settings.state_directory)))
 
@@ -232,8 +230,19 @@ class PartySession:
             self._stream.close(flush_seconds=1.0 if self.state is RunState.DONE else 0.0)
         if self._links is not None:
             self._links.close()
+        if self._opened is not None:
+            self._opened.close()
 
     # --- steps of the above ------------------------------------------------------------------------------------
+
+    def _check_storage(self, table: str) -> None:
+        """Before any row is read: this protocol cannot do without all rows in memory."""
+        on_disk = self._settings.tables[table].storage == "disk"
+        if on_disk and self._plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
+            raise SettingsError(
+                f'beaver holds E and U of all rows in memory, and table {table!r} of {self._settings.name!r} says storage = "disk"; '
+                'use protocol = "masked_sum", or storage = "memory"'
+            )
 
     def _check_generation(self) -> None:
         """A generation is used once: masks, triples and keys derive from it. Noted on disk before anything is."""
@@ -263,12 +272,14 @@ class PartySession:
         return links
 
     def _load(self, table: str, label: str) -> RunRows:
-        rows = load_aligned(
+        self._check_storage(table)
+        rows = self._opened = open_rows(
             table,
             self._settings.tables[table],
             list(self._part.columns),
             label,
             self._settings.data_directory,
+            self._directory,
         )
         compare_order(rows, self._require_links(), self._membership)
         return rows
@@ -284,11 +295,11 @@ class PartySession:
         if self._holds_label:
             self._label_encoder = LabelEncoder.from_state(parts[_LABELS])
         self._rows = self._load(self._predict_table, "")
-        return self._prepared(0, self._rows.table.rows)
+        return self._prepared(0, self._rows.rows)
 
     def _prepared(self, train_rows: int, test_rows: int) -> coordination_pb2.Prepared:
         return coordination_pb2.Prepared(
-            rows=self._rows.table.rows,
+            rows=self._rows.rows,
             train_rows=train_rows,
             test_rows=test_rows,
             encoded_columns=self._encoder.width,

@@ -166,3 +166,25 @@ def size(
 
     options = {"protocols": protocol, "epochs": epochs, "shaping": shaping, "delay_ms": delay_ms}
     bench_size(plan, fractions, rate, rows, runs, out, **options)
+
+
+@app.command()
+def memory(
+    rows: Annotated[int, typer.Option(help="of the made-up table")] = 5_000_000,
+    columns: Annotated[int, typer.Option(help="of the made-up table, split between two parties")] = 28,
+    epochs: Annotated[int, typer.Option(help="passes over the training rows")] = 2,
+    batch_rows: Annotated[int, typer.Option(help="rows of a mini-batch")] = 5000,
+    out: Out = Path(),
+) -> None:
+    """Resident memory of every role with rows on disk, at a tenth of the rows and at all, against the stated bound."""
+    from rich.console import Console
+
+    from coordinator.cli.memory_table import print_memory
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.sweeps.bench_log import BenchLog
+    from coordinator.sweeps.memory import MemoryCase, measure_memory
+
+    console = Console()
+    figures, plan = measure_memory(MemoryCase(rows, columns, epochs, batch_rows), console)
+    print_memory(BenchLog(out).append("memory", figures, plan), console)
+    console.print(f"page: {write_page(out)}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from kernel.errors import TertiumError
@@ -17,6 +18,18 @@ def table_columns(section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The declared schema of a table section."""
     columns: dict[str, dict[str, Any]] = _entry("columns")(section)
     return columns
+
+
+def write_table(section: Mapping[str, Any], patterns: Sequence[str], path: Path) -> dict[str, Any]:
+    """Write columns of a generated table (``builtin:generated``) as Parquet; returns a table section for the file."""
+    written: dict[str, Any] = _entry("write")(section, patterns, path)
+    return written
+
+
+def disk_memory(width: int, batch_rows: int, test_fraction: float, *, holds_label: bool) -> dict[str, float]:
+    """``bytes_per_row`` and ``fixed_bytes`` a party with rows on disk holds in memory at most, above an idle daemon."""
+    bound: dict[str, float] = _entry("disk_memory")(width, batch_rows, test_fraction, holds_label=holds_label)
+    return bound
 
 
 def _entry(name: str) -> Any:

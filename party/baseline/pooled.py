@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.batch_order import batch_seed, epoch_order
+from kernel.batch_order import batch_seed, epoch_order, split_rows
 from kernel.durable import BarrierStore, write_durably
 from kernel.errors import SettingsError
 from kernel.plan_message import label_holder, network_spec, plan_hash, safe_run_name
@@ -44,12 +44,12 @@ def train_pooled(
         data_directory = settings.data_directory or default_data_directory(os.environ)
         rows = load_aligned(part.table, settings.tables[part.table], list(part.columns), part.label, data_directory)
         parts = BarrierStore(settings.state_directory / safe_run_name(run) / "barriers", plan_hash(plan)).load(0)
-        blocks.append(RowEncoder.from_state(parts["row_encoder"]).encode(rows.table))
+        blocks.append(rows.encode(RowEncoder.from_state(parts["row_encoder"])))
         weights.append(parts["first_layer"]["weights"])
-        split = rows.split(plan.test_fraction, plan.network.seed)
+        split = split_rows(rows.rows, plan.test_fraction, plan.network.seed)
         if settings.name == label_holder(plan):
             label_encoder = LabelEncoder.from_state(parts["label_encoder"])
-            labels = label_encoder.encode(rows.table)
+            labels = rows.encode_labels(label_encoder)
             head = parts["label_head"]
     if labels is None or label_encoder is None:
         raise SettingsError("no --party-config belongs to the label holder; name one for each party of the plan")
@@ -63,9 +63,7 @@ def train_pooled(
         plan.epochs,
         split.test,
     )
-    found = evaluate_outputs(
-        spec.loss, labels[split.test], result.test_outputs, label_encoder.decode(result.test_outputs)
-    )
+    found = evaluate_outputs(spec.loss, labels[split.test], result.test_outputs, label_encoder.decode)
     document: dict[str, object] = {
         "losses": result.epoch_losses,
         "scores": {

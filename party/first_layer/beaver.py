@@ -81,7 +81,7 @@ class Beaver:
             name: slice(int(start), int(end))
             for name, start, end in zip(membership.names, starts[:-1], starts[1:], strict=True)
         }
-        self._row_norm = float(np.abs(block.rows).sum(axis=1).max(initial=0.0))
+        self._row_norm = float(np.abs(block.rows_in_memory()).sum(axis=1).max(initial=0.0))
         self._own_theta, self._foreign_theta = self._streams("share-theta")
         self._used: set[StreamPosition] = set()
         self._steps: Ahead[_Prepared] = Ahead(self._prepare)
@@ -96,7 +96,9 @@ class Beaver:
         rows, me = len(self._block.rows), self._membership.me
         position = StreamPosition(0, 0, common_pb2.PURPOSE_SET_UP)
         own, foreign = self._streams("share-x")
-        mine = self._ring.encode(self._block.rows.astype(np.float64), "encoded value of this party's columns")
+        mine = self._ring.encode(
+            self._block.rows_in_memory().astype(np.float64), "encoded value of this party's columns"
+        )
         e_share = np.empty((rows, self._columns), mine.dtype)
         for name, part in self._parts.items():
             if name == me:

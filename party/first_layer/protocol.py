@@ -7,22 +7,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices
+from kernel.errors import SettingsError
 from kernel.network import OptimizerSpec
 from kernel.optimizers import Optimizer
 from kernel.randomness import StreamPosition
 from kernel.ring import RingArray
+from party.rows.disk_rows import Rows
 
 
 class FirstLayerBlock:
-    """This party's rows X_i, float32[rows, columns], and weights Theta_i, float32[columns, width], in the clear.
+    """This party's rows X_i, float32[rows, columns] (an array, or on disk), and weights Theta_i, float32[columns, width], in the clear.
 
     Every party knows its own block in both protocols; the gradient is X_i^T (dL/dz1).
     """
 
-    def __init__(self, rows: NDArray[np.float32], weights: NDArray[np.float32], optimizer: OptimizerSpec) -> None:
+    def __init__(self, rows: Rows, weights: NDArray[np.float32], optimizer: OptimizerSpec) -> None:
         self.rows = rows
         self.weights = weights
         self._optimizer = Optimizer(optimizer, [weights.shape])
+
+    def rows_in_memory(self) -> NDArray[np.float32]:
+        """All rows as one array, for a protocol that works on the whole.
+
+        Raises:
+          SettingsError: they are on disk.
+        """
+        if not isinstance(self.rows, np.ndarray):
+            raise SettingsError('this protocol needs all rows in memory; set storage = "memory" at the table')
+        return self.rows
 
     def update(self, batch: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
         """One optimizer step; ``batch`` float32[batch, columns], ``gradient`` dL/dz1 float32[batch, width]."""

@@ -19,7 +19,9 @@ _BOOLEAN_TEXTS = ("0", "false", "1", "true")
 _LARGEST_EXACT = 2.0**53  # above it float64 skips whole numbers
 
 
-def check_cells(cells: pa.ChunkedArray, column: Column, *, file: str, name: str) -> NDArray[Any]:
+def check_cells(
+    cells: pa.ChunkedArray, column: Column, *, file: str, name: str, first_row: int | None = None
+) -> NDArray[Any]:
     """One column, checked and converted.
 
     Args:
@@ -27,6 +29,7 @@ def check_cells(cells: pa.ChunkedArray, column: Column, *, file: str, name: str)
       column: its declaration.
       file: how to call the file in an error.
       name: the column's name.
+      first_row: row number of the first cell, where the cells are a batch of a longer column; None: the whole.
 
     Returns:
       [rows]: real float32 (from stored float16 or float32) or float64; integer int64; boolean bool; category
@@ -36,7 +39,7 @@ def check_cells(cells: pa.ChunkedArray, column: Column, *, file: str, name: str)
       RowsError: a missing cell, NaN or infinity, a value outside low/high, a fraction in an integer column, a
         category that is not declared, text that is not a number, a stored type that cannot be read so.
     """
-    refuse = _Refusal(file, name, _wanted(column))
+    refuse = _Refusal(file, name, _wanted(column), first_row)
     cells = _without_missing(cells, refuse)
     if column.type == "category":
         texts = _texts(cells, refuse)
@@ -47,12 +50,14 @@ def check_cells(cells: pa.ChunkedArray, column: Column, *, file: str, name: str)
     if column.type == "boolean":
         return _booleans(cells, refuse)
     values = _integers(cells, refuse) if column.type == "integer" else _reals(cells, refuse)
-    return check_range(values, column, file=file, name=name)
+    return check_range(values, column, file=file, name=name, first_row=first_row)
 
 
-def check_range(values: NDArray[Any], column: Column, *, file: str, name: str) -> NDArray[Any]:
+def check_range(
+    values: NDArray[Any], column: Column, *, file: str, name: str, first_row: int | None = None
+) -> NDArray[Any]:
     """``values`` [rows] as they came, if finite and within the declared bounds; otherwise RowsError."""
-    refuse = _Refusal(file, name, _wanted(column))
+    refuse = _Refusal(file, name, _wanted(column), first_row)
     if values.size == 0:
         return values
     least, greatest = values.min(), values.max()  # NaN reaches both
@@ -71,12 +76,17 @@ def check_ids(cells: pa.ChunkedArray, *, file: str, name: str) -> tuple[str, ...
     Raises:
       RowsError: a missing id, or a column that holds neither text nor whole numbers.
     """
-    refuse = _Refusal(file, name, "an id: text or a whole number")
+    ids: tuple[str, ...] = tuple(check_id_texts(cells, file=file, name=name).to_pylist())
+    return ids
+
+
+def check_id_texts(cells: pa.ChunkedArray, *, file: str, name: str, first_row: int | None = None) -> pa.ChunkedArray:
+    """``check_ids`` as Arrow text (large_string): 8 bytes a row and the text itself, where a Python string takes 60."""
+    refuse = _Refusal(file, name, "an id: text or a whole number", first_row)
     cells = _without_missing(cells, refuse)
     if pa.types.is_boolean(cells.type):
         raise refuse.type(cells.type)
-    ids: tuple[str, ...] = tuple(_texts(cells, refuse).to_pylist())
-    return ids
+    return _texts(cells, refuse)
 
 
 def _wanted(column: Column) -> str:
@@ -97,8 +107,9 @@ def _wanted(column: Column) -> str:
 class _Refusal:
     """Words an error about one column without ever holding a cell."""
 
-    def __init__(self, file: str, name: str, wanted: str) -> None:
-        self._place = file
+    def __init__(self, file: str, name: str, wanted: str, first_row: int | None = None) -> None:
+        self._place, self._first_row = file, first_row or 0
+        self._among = "" if first_row is None else " of its batch"
         self._name = name
         self._wanted = wanted
 
@@ -109,9 +120,9 @@ class _Refusal:
             raise self.row(int(rows[0]), found, others=int(rows.size) - 1)
 
     def row(self, index: int, found: str, *, others: int = 0) -> RowsError:
-        also = f" (and in {others} more rows)" if others else ""
+        also = f" (and in {others} more rows{self._among})" if others else ""
         return RowsError(
-            f'{self._place}: row {index + 1}, column "{self._name}": found {found}{also}, wanted '
+            f'{self._place}: row {self._first_row + index + 1}, column "{self._name}": found {found}{also}, wanted '
             f"{self._wanted}. Correct the file or the declared schema."
         )
 

@@ -16,7 +16,10 @@ from kernel.errors import RowsError
 ColumnType = Literal["real", "integer", "boolean", "category"]
 Align = Literal["sort", "file_order"]
 
+Storage = Literal["memory", "disk"]
+
 BUILTIN_PREFIX = "builtin:"
+GENERATED = "generated"
 
 
 class Column(BaseModel):
@@ -60,12 +63,23 @@ class Column(BaseModel):
         return self
 
 
+class Generated(BaseModel):
+    """The made-up table ``builtin:generated``: the same numbers make the same table, at every party."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int = Field(ge=2, le=2**40)
+    columns: int = Field(ge=1, le=10_000, description="V1 to Vn; the label y comes on top")
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
 class TableSettings(BaseModel):
     """Where one table is and what it holds.
 
     ``source`` is ``builtin:NAME`` or a path ending in .csv, .parquet or .npz (a relative path counts from the
     working directory). ``id`` is the column whose text identifies a row across parties; without it the row
-    number does.
+    number does. ``first_rows`` uses no more than the file's first rows. With ``storage = "disk"`` the rows of a Parquet
+    file are read in batches and kept in a scratch file of the party's, not in memory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +89,9 @@ class TableSettings(BaseModel):
     align: Align = "sort"
     columns: dict[str, Column] = Field(default_factory=dict)
     clip_deviations: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    first_rows: int | None = Field(default=None, ge=1, description="use the first N rows of the source only")
+    storage: Storage = Field(default="memory", description='"disk" for a Parquet file larger than memory')
+    generate: Generated | None = Field(default=None, description="with source builtin:generated: its size and seed")
 
     @property
     def builtin(self) -> str | None:
@@ -82,6 +99,26 @@ class TableSettings(BaseModel):
         if self.source.startswith(BUILTIN_PREFIX):
             return self.source.removeprefix(BUILTIN_PREFIX)
         return None
+
+    @model_validator(mode="after")
+    def _storage_fits_source(self) -> Self:
+        if self.storage == "disk" and not self.source.lower().endswith(".parquet"):
+            raise ValueError(
+                f'storage = "disk" reads a .parquet file in batches, and {self.source} is none; '
+                'save the table as Parquet or use storage = "memory"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _generated_is_sized(self) -> Self:
+        if (self.builtin == GENERATED) != (self.generate is not None):
+            raise ValueError(
+                f"source {BUILTIN_PREFIX}{GENERATED} and generate = {{ rows = …, columns = … }} belong together; "
+                f"source is {self.source}"
+            )
+        if self.generate is not None and self.first_rows is not None and self.first_rows > self.generate.rows:
+            raise ValueError(f"first_rows is {self.first_rows}, of a table of {self.generate.rows} generated rows")
+        return self
 
     @model_validator(mode="after")
     def _builtin_is_complete(self) -> Self:

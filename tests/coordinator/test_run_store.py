@@ -146,3 +146,29 @@ def test_a_name_that_is_no_directory_of_ours_is_bad_input(name, tmp_path):
 def test_an_unknown_run_is_named(tmp_path):
     with pytest.raises(BadInputError, match="there is no run 'nothing' here"):
         RunStore(tmp_path).get("nothing")
+
+
+def test_old_progress_leaves_memory_and_stays_on_disk(record):
+    """A run makes progress events for as long as it lasts; everything else it makes by the epoch."""
+    record.note("generation", generation=1)
+    for step in range(1, 1001):
+        record.note("progress", epoch=1, step=step)
+        if step % 250 == 0:
+            record.note("epoch", epoch=step // 250)
+    steps = [event["step"] for event in record.events if event["event"] == "progress"]
+    assert steps == list(range(745, 1001))
+    assert kinds(record).count("epoch") == 4
+    assert record.next_number == 1005
+    lines = (record.directory / "events.jsonl").read_text().splitlines()
+    assert len(lines) == 1005
+    assert reloaded(record).events == record.events
+
+
+def test_a_late_watcher_misses_progress_only_and_numbers_stay(record):
+    for step in range(1, 301):
+        record.note("progress", epoch=1, step=step)
+    record.note("done", seconds=1.0)
+    seen = list(record.watch(0, lambda: True))
+    assert [number for number, _ in seen] == list(range(44, 301))
+    assert [event["step"] for _, event in seen[:-1]] == list(range(45, 301))
+    assert seen[-1][1]["event"] == "done"
