@@ -55,4 +55,6 @@ def _sections(plan: Plan, table: str, data: str) -> dict[str, Any]:
         raise BadInputError(f"there is no file {data}; name a .csv, .parquet or .npz file or a built-in table")
     trained = local_table(plan, table)
     section = {"source": str(Path(data).resolve()), "columns": table_columns(trained)}
-    return {**section, **{key: trained[key] for key in ("id", "align", "clip_deviations") if key in trained}}
+    # a file of another format cannot be read in batches
+    kept = ("id", "align", "clip_deviations", *(("storage",) if data.endswith(".parquet") else ()))
+    return {**section, **{key: trained[key] for key in kept if key in trained}}

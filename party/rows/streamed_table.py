@@ -84,7 +84,10 @@ class StreamedTable:
             .cast(pa.large_string())
             for start, cells in self._read([column])
         ]
-        return pa.chunked_array(texts).combine_chunks()
+        joined = pa.chunked_array(texts).combine_chunks()
+        texts.clear()
+        pa.default_memory_pool().release_unused()
+        return joined
 
     def _read(self, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, pa.ChunkedArray]]]:
         for column in columns:

@@ -1,11 +1,13 @@
 """`bench memory` at a size of seconds: real roles, real files, and nothing left of them."""
 
 import io
+import signal
 import tempfile
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from command_line import outcome_of, start, tertium_here, wait_until
 from rich.console import Console
 
 from coordinator.cli.memory_table import print_memory
@@ -117,3 +119,37 @@ def test_the_plan_brings_each_party_its_half(tmp_path):
 def test_sizes_that_cannot_be_measured(numbers, sentence):
     with pytest.raises(BadInputError, match=sentence):
         MemoryCase(*numbers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--rows", "5"], "5 rows were asked for; 200 or more are needed"),
+        (["--rows", "many"], "Invalid value for '--rows': Input should be a valid integer"),
+        (["--columns", "1"], "1 columns were asked for"),
+        (["--epochs", "0"], "0 epochs were asked for"),
+    ],
+)
+def test_a_command_line_that_cannot_be_measured(arguments, sentence, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tertium_here(capfd, "bench", "memory", *arguments).refused(2, sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.e2e
+def test_an_interrupted_benchmark_leaves_nothing(tmp_path, monkeypatch):
+    """Ctrl-C in the middle of training: files and roles go, no record is written."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    process = start("bench", "memory", "--rows", 2000, "--batch-rows", 2, "--epochs", 50, "--out", "out", cwd=tmp_path)
+
+    def training():
+        return list(directory.glob("tertium-memory-*/runs/rows-200/roles/party-a/state/rows-200/barriers/1"))
+
+    wait_until(training, "the first barrier")
+    process.send_signal(signal.SIGINT)
+    outcome = outcome_of(process)
+    assert outcome.code == 130, outcome
+    assert list(directory.iterdir()) == []
+    assert not (tmp_path / "out").exists()

@@ -104,3 +104,22 @@ def test_a_builtin_goes_through_the_same_door() -> None:
     table = load_table("w", settings, data_directory=None, columns=["alcohol..ash", "target"])
     assert list(table.values) == ["alcohol", "malic_acid", "ash", "target"]
     assert (table.rows, table.ids) == (178, None)
+
+
+def test_first_rows_of_any_format_are_the_files_first(tmp_path: Path) -> None:
+    for path in _write_all(tmp_path):
+        settings = TableSettings(source=str(path), id="patient", columns=COLUMNS, first_rows=1)
+        table = load_table("ward", settings, data_directory=None)
+        assert (table.rows, table.ids, table.values["age"].tolist()) == (1, ("31",), [70]), path.suffix
+        with pytest.raises(RowsError, match=r"Table ward: first_rows is 3, and .* has 2 rows; lower it"):
+            load_table("ward", settings.model_copy(update={"first_rows": 3}), data_directory=None)
+    wine = load_table("w", TableSettings(source="builtin:wine", first_rows=5), data_directory=None, columns=["ash"])
+    whole = load_table("w", TableSettings(source="builtin:wine"), data_directory=None, columns=["ash"])
+    assert wine.values["ash"].tolist() == whole.values["ash"][:5].tolist()
+
+
+def test_cells_after_the_first_rows_are_not_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("patient,age\na,1\nb,broken\n", encoding="utf-8")
+    settings = TableSettings(source=str(path), id="patient", columns={"age": COLUMNS["age"]}, first_rows=1)
+    assert load_table("t", settings, data_directory=None).values["age"].tolist() == [1]
