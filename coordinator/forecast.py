@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernel.batch_order import batch_sizes
-from kernel.plan_message import label_holder, scale_bits
+from kernel.fixed_point import FixedPoint
+from kernel.plan_message import label_holder, ring_of, share_ring
 from kernel.wire.meter import GRPC_FRAME_BYTES
 from kernel.wire.tensor_frame import FRAME_LENGTH_BYTES
 from protos.v1 import common_pb2, dealing_pb2, plan_pb2, relay_pb2, split_training_pb2
@@ -88,8 +89,9 @@ def _step_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     network, holder = plan.network, label_holder(plan)
     width, last = network.widths[0], network.widths[-1]
     cut_bytes = 2 if plan.cut_dtype == common_pb2.D_TYPE_BFLOAT16 else 4
-    words = rows * width * plan.ring.ring_bits // 8
-    share = split_training_pb2.PartyFrame(header=_header(holder), share=_ring(plan, rows, width))
+    ring = share_ring(plan)
+    words = rows * width * ring.ring_bits // 8
+    share = split_training_pb2.PartyFrame(header=_header(holder), share=_ring(ring, rows, width))
     head = split_training_pb2.PartyFrame(header=_header(holder), head_gradient=_tensor(rows, last))
     activation = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_activation=_tensor(rows, last))
     gradient = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_gradient=_tensor(rows, width))
@@ -100,7 +102,7 @@ def _step_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     found[f"{holder}>{_SERVER}"] += _framed(head, rows * last * cut_bytes)
     found[f"{_SERVER}>{holder}"] += _framed(activation, rows * last * cut_bytes)
     if plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
-        correction = dealing_pb2.Correction(header=_header(_COORDINATOR), words=_ring(plan, rows, width))
+        correction = dealing_pb2.Correction(header=_header(_COORDINATOR), words=_ring(ring, rows, width))
         found[f"{_COORDINATOR}>{max(party.name for party in plan.parties)}"] += _framed(correction, words)
     return found
 
@@ -108,7 +110,7 @@ def _step_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
 def _chunks(plan: plan_pb2.RunPlan, train_rows: int, columns: int) -> list[tuple[int, int]]:
     """(rows of a chunk, how many) of the opening of E over all rows, test rows included."""
     rows = round(train_rows / (1 - plan.test_fraction))
-    return list(Counter(batch_sizes(rows, max(1, _CHUNK_BYTES // (8 * columns)))).items())
+    return list(Counter(batch_sizes(rows, max(1, _CHUNK_BYTES // (plan.ring.ring_bits // 8 * columns)))).items())
 
 
 def _add_relayed(
@@ -122,8 +124,9 @@ def _add_relayed(
 
 def _envelope_bytes(rows: int, columns: int, topic: str, plan: plan_pb2.RunPlan) -> tuple[int, int]:
     """(bytes between the parties, bytes on a party's link) of one opening."""
-    opening = relay_pb2.Opening(words=_ring(plan, rows, columns), first_row=0).ByteSize()
-    sealed = FRAME_LENGTH_BYTES + opening + rows * columns * plan.ring.ring_bits // 8 + _SEAL_BYTES
+    ring = ring_of(plan.ring)
+    opening = relay_pb2.Opening(words=_ring(ring, rows, columns), first_row=0).ByteSize()
+    sealed = FRAME_LENGTH_BYTES + opening + rows * columns * ring.ring_bits // 8 + _SEAL_BYTES
     header = relay_pb2.EnvelopeHeader(
         step=_header("party-a"), receiver="party-a", mailbox=_RUN_NAME, topic=topic, sequence=1000
     )
@@ -131,8 +134,8 @@ def _envelope_bytes(rows: int, columns: int, topic: str, plan: plan_pb2.RunPlan)
     return envelope.ByteSize() + sealed + GRPC_FRAME_BYTES, _framed(relay_pb2.RelayFrame(envelope=envelope), sealed)
 
 
-def _ring(plan: plan_pb2.RunPlan, rows: int, columns: int) -> common_pb2.RingTensor:
-    return common_pb2.RingTensor(ring_bits=plan.ring.ring_bits, fractional_bits=scale_bits(plan), shape=(rows, columns))
+def _ring(ring: FixedPoint, rows: int, columns: int) -> common_pb2.RingTensor:
+    return common_pb2.RingTensor(ring_bits=ring.ring_bits, fractional_bits=ring.fractional_bits, shape=(rows, columns))
 
 
 def _tensor(rows: int, columns: int) -> common_pb2.Tensor:

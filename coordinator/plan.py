@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from kernel.network import ActivationName, LossName, OptimizerName
-from kernel.plan_message import MIN_INTEGER_BITS
+from kernel.plan_message import MIN_INTEGER_BITS, spare_bits
 from kernel.settings import Settings, parse_settings
 from kernel.wire.channel import MAX_MESSAGE_BYTES
 from protos.v1 import common_pb2, plan_pb2
@@ -17,23 +17,32 @@ _PROTOCOLS: dict[ProtocolName, plan_pb2.FirstLayerProtocol] = {
     "beaver": plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER,
 }
 _CUT_DTYPES = {"float32": common_pb2.D_TYPE_FLOAT32, "bfloat16": common_pb2.D_TYPE_BFLOAT16}
-_DEFAULT_RING: dict[ProtocolName, tuple[int, int]] = {"masked_sum": (32, 16), "beaver": (64, 20)}
+_DEFAULT_RING_BITS: dict[ProtocolName, Literal[32, 64]] = {"masked_sum": 32, "beaver": 64}
+_DEFAULT_FRACTIONAL_BITS: dict[tuple[ProtocolName, int], int] = {
+    ("masked_sum", 32): 16,
+    ("masked_sum", 64): 16,
+    ("beaver", 64): 20,
+    ("beaver", 32): 11,
+}
 _DEALER = "coordinator"
 
 
 class FirstLayerPlan(Settings):
     protocol: ProtocolName = "masked_sum"
     ring_bits: Literal[32, 64] | None = Field(
-        None, description="words of shares; default 32 for masked_sum, 64 for beaver"
+        None,
+        description="default 32 for masked_sum, 64 for beaver; 32 is faster, coarser, and leaves beaver 31 - 2f integer bits",
     )
-    fractional_bits: int | None = Field(None, ge=4, le=40, description="f; default 16 for masked_sum, 20 for beaver")
+    fractional_bits: int | None = Field(
+        None, ge=4, le=40, description="f; default 16 for masked_sum, for beaver 20 in 64 bits and 11 in 32"
+    )
     dealer: str | None = Field(None, description="who issues beaver's triples: only `coordinator`")
 
     @property
     def ring(self) -> tuple[int, int]:
         """(ring_bits, fractional_bits) with the protocol's defaults."""
-        bits, fractional = _DEFAULT_RING[self.protocol]
-        return self.ring_bits or bits, self.fractional_bits or fractional
+        bits = self.ring_bits or _DEFAULT_RING_BITS[self.protocol]
+        return bits, self.fractional_bits or _DEFAULT_FRACTIONAL_BITS[self.protocol, bits]
 
 
 class NetworkPlan(Settings):
@@ -112,7 +121,10 @@ class Plan(Settings):
             raise ValueError("multiclass needs outputs = number of classes, at least 2")
         if network.loss != "multiclass" and network.outputs != 1:
             raise ValueError(f"{network.loss} has one output, the plan says {network.outputs}")
-        largest = self.batch_rows * max(network.widths[0] * self.first_layer.ring[0] // 8, network.widths[-1] * 4)
+        largest = self.batch_rows * max(
+            network.widths[0] * (8 if self.first_layer.ring[0] == 64 and self.first_layer.protocol != "beaver" else 4),
+            network.widths[-1] * 4,
+        )
         if largest > MAX_MESSAGE_BYTES:
             raise ValueError(
                 f"a step sends {largest >> 20} MiB in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; lower batch_rows"
@@ -132,13 +144,13 @@ class Plan(Settings):
         if layer.dealer not in (None, _DEALER):
             raise ValueError(f"unknown dealer {layer.dealer!r}; the dealer is the coordinator")
         bits, fractional = layer.ring
-        if layer.protocol == "beaver" and bits != 64:
-            raise ValueError("beaver multiplies two fixed-point factors and needs ring_bits = 64")
-        integer_bits = bits - 1 - (2 * fractional if layer.protocol == "beaver" else fractional)
+        beaver = layer.protocol == "beaver"
+        integer_bits = spare_bits(bits, fractional, beaver=beaver)
         if integer_bits < MIN_INTEGER_BITS:
+            spent = f"2 x {fractional} (two factors)" if beaver else str(fractional)
             raise ValueError(
-                f"fractional_bits = {fractional} leaves {integer_bits} integer bits for z1 in a ring of {bits}; at least {MIN_INTEGER_BITS} are wanted: "
-                "lower fractional_bits or use ring_bits = 64"
+                f"fractional_bits = {fractional} leaves {integer_bits} integer bits for z1 in a ring of {bits} bits, {spent} of them "
+                f"fractional; at least {MIN_INTEGER_BITS} are wanted: lower fractional_bits or use ring_bits = 64"
             )
 
     def message(self) -> plan_pb2.RunPlan:

@@ -54,8 +54,11 @@ class FixedPoint:
                 f"the ring leaves {left} with f={self.fractional_bits}: {remedy}"
             )
 
-    def encode(self, values: NDArray[Any], what: str) -> RingArray:
+    def encode(self, values: NDArray[Any], what: str, *, out: RingArray | None = None) -> RingArray:
         """Words of ``values`` (float32 or float64, any shape), uint32 or uint64.
+
+        Args:
+          out: words of the values' shape to write to; ``values`` serve as scratch then and are overwritten.
 
         Raises:
           FixedPointError: a value is not finite or exceeds `limit`.
@@ -63,12 +66,14 @@ class FixedPoint:
         magnitude = float(max(values.max(initial=0.0), -values.min(initial=0.0)))
         self.check(magnitude, what)
         # float32 times a power of two is exact; 64-bit words need float64's mantissa
-        scaled = values * (np.float32 if self.ring_bits == 32 and values.dtype == np.float32 else np.float64)(
-            2.0**self.fractional_bits
-        )
+        exact = np.float32 if self.ring_bits == 32 and values.dtype == np.float32 else np.float64
+        in_place = out is not None and values.dtype == exact
+        scaled = np.multiply(values, exact(2.0**self.fractional_bits), out=values if in_place else None)
         np.rint(scaled, out=scaled)
-        signed = np.dtype("<i4") if self.ring_bits == 32 else np.dtype("<i8")
-        return scaled.astype(signed).view(ring_dtype(self.ring_bits))
+        words = np.empty(values.shape, ring_dtype(self.ring_bits)) if out is None else out
+        signed = words.view(np.dtype("<i4") if self.ring_bits == 32 else np.dtype("<i8"))
+        np.copyto(signed, scaled, casting="unsafe")
+        return words
 
     def decode(self, words: RingArray) -> NDArray[np.float64]:
         """Reals of ``words``, float64, exact for magnitudes below 2^53 words."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from kernel.randomness import Keystream, StreamPosition
-from kernel.ring import RingArray, ring_bits_of, ring_dtype
+from kernel.ring import RingArray, ring_dtype
 
 
 class ZeroMask:
@@ -22,15 +22,12 @@ class ZeroMask:
     def pad(self, shape: tuple[int, ...], bits: int, position: StreamPosition) -> RingArray:
         """The pad of one message, made ahead of need: nothing in it depends on rows or weights."""
         total = np.zeros(shape, ring_dtype(32 if bits == 32 else 64))
-        scratch = np.empty_like(total)
-        for keystream in self._added:
-            keystream.fill(scratch, position)
-            total += scratch
-        for keystream in self._subtracted:
-            keystream.fill(scratch, position)
-            total -= scratch
+        self.apply(total, position)
         return total
 
     def apply(self, words: RingArray, position: StreamPosition) -> None:
         """Add the pad in place."""
-        words += self.pad(words.shape, ring_bits_of(words), position)
+        for keystream in self._added:
+            keystream.add_to(words, position)
+        for keystream in self._subtracted:
+            keystream.subtract_from(words, position)

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from dataclasses import replace
 from typing import TypeVar
 
 from kernel.errors import FixedPointError, WireError
@@ -24,6 +23,9 @@ _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _MAX_WIDTH = 1 << 16
 MIN_INTEGER_BITS = 8
 """Room z1 must have: a plan with less could be made to overflow, and each overflow tells a magnitude."""
+
+_SHARE_FRACTIONAL_BITS = 16
+"""Of beaver's shares in a ring of 64 bits: as fine as masked_sum's default, with 15 integer bits left for z1."""
 
 _OWN_NAMES = re.compile(r"lobby|doctor-.*|predictions|initialisation\.key|secrets\.key|.*\.part")
 
@@ -90,10 +92,8 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
     ):
         raise WireError("the plan names no first-layer protocol; run one version everywhere")
     beaver = plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
-    ring_of(plan.ring)
-    if beaver and plan.ring.ring_bits != 64:
-        raise WireError(f"beaver needs a ring of 64 bits, the plan says {plan.ring.ring_bits}")
-    integer_bits = plan.ring.ring_bits - 1 - scale_bits(plan)
+    factors = ring_of(plan.ring)
+    integer_bits = spare_bits(factors.ring_bits, factors.fractional_bits, beaver=beaver)
     if integer_bits < MIN_INTEGER_BITS:
         raise WireError(f"the plan leaves {integer_bits} integer bits for z1; at least {MIN_INTEGER_BITS} are wanted")
     if beaver != bool(plan.dealer) or plan.dealer in (*names, "neutral-server"):
@@ -122,15 +122,31 @@ def ring_of(ring: plan_pb2.RingPlan) -> FixedPoint:
         raise WireError(f"the plan's ring cannot be used: {error}") from error
 
 
+def share_fractional_bits(ring_bits: int, fractional_bits: int, *, beaver: bool) -> int:
+    """Fractional bits of a share of z1 on the wire, from the plan's ring.
+
+    masked_sum encodes the product itself. beaver multiplies two encoded factors; in a ring of 64 bits their product's low
+    bits are dropped (`kernel.shares.drop_low_bits`, at most 32), so that its shares, too, are words of 32 bits.
+    """
+    if not beaver:
+        return fractional_bits
+    if ring_bits == 32:
+        return 2 * fractional_bits
+    return max(2 * fractional_bits - 32, min(2 * fractional_bits, _SHARE_FRACTIONAL_BITS))
+
+
+def spare_bits(ring_bits: int, fractional_bits: int, *, beaver: bool) -> int:
+    """Integer bits that a plan's ring leaves for z1, its sign apart."""
+    share_bits = 32 if beaver else ring_bits
+    return share_bits - 1 - share_fractional_bits(ring_bits, fractional_bits, beaver=beaver)
+
+
 def share_ring(plan: plan_pb2.RunPlan) -> FixedPoint:
-    """The ring in which parties send shares of z1 (headroom for all of them); f of the factors, not of a product."""
-    return replace(ring_of(plan.ring), addends=len(plan.parties))
-
-
-def scale_bits(plan: plan_pb2.RunPlan) -> int:
-    """z1 = signed word / 2^scale_bits: beaver multiplies two encoded factors, masked_sum encodes the product."""
-    f: int = plan.ring.fractional_bits
-    return 2 * f if plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER else f
+    """The ring in which parties send shares of z1, with headroom for all of them; z1 = signed word / 2^f."""
+    beaver = plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
+    factors = ring_of(plan.ring)
+    fractional_bits = share_fractional_bits(factors.ring_bits, factors.fractional_bits, beaver=beaver)
+    return FixedPoint(32 if beaver else factors.ring_bits, fractional_bits, addends=len(plan.parties))
 
 
 def cut_dtype(message: common_pb2.DType) -> str:

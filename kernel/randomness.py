@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NewType
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -21,7 +21,8 @@ from kernel.ring import RingArray, RingBits, ring_dtype
 SecretKey = NewType("SecretKey", bytes)
 """32 uniform bytes; never logged, never in a message outside a seal or mutual TLS."""
 
-_ZEROS = bytes(1 << 20)
+_PIECE_BYTES = 1 << 16
+_ZEROS = memoryview(bytes(1 << 20))
 
 
 class SecureRandomness:
@@ -72,12 +73,34 @@ class Keystream:
         Raises:
           TertiumError: another layout, which would silently stay without a mask.
         """
-        if not out.flags.c_contiguous:
-            raise TertiumError("a keystream fills C-contiguous arrays only; copy a strided one first")
-        if not out.size:
-            return
-        encryptor = Cipher(self._cipher, modes.CTR(position.counter_block())).encryptor()
-        target = out.reshape(-1).data.cast("B")
+        target = _flat(out).data.cast("B") if out.size else memoryview(b"")
+        encryptor = self._encryptor(position)
         for start in range(0, len(target), len(_ZEROS)):
             piece = target[start : start + len(_ZEROS)]
-            encryptor.update_into(_ZEROS[: len(piece)] if len(piece) < len(_ZEROS) else _ZEROS, piece)
+            encryptor.update_into(_ZEROS[: len(piece)], piece)
+
+    def add_to(self, total: RingArray, position: StreamPosition) -> None:
+        """``total +=`` the words at ``position``, piece by piece in cache; errors as `fill`."""
+        self._pass_over(total, position, np.add)
+
+    def subtract_from(self, total: RingArray, position: StreamPosition) -> None:
+        """``total -=`` the words at ``position``; errors as `fill`."""
+        self._pass_over(total, position, np.subtract)
+
+    def _pass_over(self, total: RingArray, position: StreamPosition, operation: np.ufunc) -> None:
+        flat, encryptor = _flat(total), self._encryptor(position)
+        scratch = np.empty(min(_PIECE_BYTES // flat.itemsize, flat.size), flat.dtype)
+        for start in range(0, flat.size, max(1, scratch.size)):
+            part = flat[start : start + scratch.size]
+            piece = scratch[: part.size]
+            encryptor.update_into(_ZEROS[: piece.nbytes], piece.data.cast("B"))
+            operation(part, piece, out=part)
+
+    def _encryptor(self, position: StreamPosition) -> CipherContext:
+        return Cipher(self._cipher, modes.CTR(position.counter_block())).encryptor()
+
+
+def _flat(words: RingArray) -> RingArray:
+    if not words.flags.c_contiguous:
+        raise TertiumError("a keystream fills C-contiguous arrays only; copy a strided one first")
+    return words.reshape(-1)

@@ -26,19 +26,31 @@ def ring_bits_of(words: RingArray) -> RingBits:
 
 
 def ring_matmul(left: RingArray, right: RingArray) -> RingArray:
-    """Exact product modulo 2^bits.
+    """Exact product modulo 2^bits: words [rows, columns] of [rows, inner] by [inner, columns], same ring."""
+    out = np.zeros((left.shape[0], right.shape[-1]), left.dtype)
+    multiply_add(left, right, out)
+    return out
+
+
+def multiply_add(left: RingArray, right: RingArray, total: RingArray) -> None:
+    """``total += left right`` modulo 2^bits, exact by construction (unsigned words wrap).
 
     Args:
-      left: words [rows, inner]; right: words [inner, columns], same ring.
+      left: words [rows, inner]; right: words [inner, columns]; total: words [rows, columns], C-contiguous, same ring.
 
-    Returns: words [rows, columns]. The kernel is compiled once per machine (numba's cache) and wraps by construction.
+    The kernel is compiled once per machine (numba's cache); large products run on numba's threads.
+
+    Raises:
+      ValueError: shapes or rings that do not fit.
     """
     if left.ndim != 2 or right.ndim != 2 or left.dtype != right.dtype or left.shape[1] != right.shape[0]:
         raise ValueError(f"cannot multiply {left.dtype}{left.shape} by {right.dtype}{right.shape}")
-    out = np.zeros((left.shape[0], right.shape[1]), left.dtype)
+    if total.dtype != left.dtype or total.shape != (left.shape[0], right.shape[1]) or not total.flags.c_contiguous:
+        raise ValueError(
+            f"cannot add {left.dtype}{left.shape} by {right.dtype}{right.shape} to {total.dtype}{total.shape}"
+        )
     products = left.shape[0] * left.shape[1] * right.shape[1]
-    _kernel(products >= _PARALLEL_PRODUCTS)(np.ascontiguousarray(left), np.ascontiguousarray(right), out)
-    return out
+    _kernel(products >= _PARALLEL_PRODUCTS)(np.ascontiguousarray(left), np.ascontiguousarray(right), total)
 
 
 def load_ring_kernels(bits: RingBits) -> None:
@@ -53,20 +65,41 @@ def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]
     import numba  # late: half a second, and only the beaver protocol multiplies in the ring
 
     # Two functions, not one under two options: numba's disk cache knows a function by name and line only, and would
-    # hand the serial machine code to the parallel kernel.
-    def multiply_serially(left: Any, right: Any, out: Any) -> None:
+    # hand the serial machine code to the parallel kernel. Four inner words at a time: a fourth of the passes over
+    # total (measured 1.1-1.8 times the plain loop; blocks in cache and eight at a time brought no more).
+    def multiply_serially(left: Any, right: Any, total: Any) -> None:
+        fours = left.shape[1] // 4 * 4
         for row in range(left.shape[0]):
-            for inner in range(left.shape[1]):
+            for inner in range(0, fours, 4):
+                a, b, c, d = left[row, inner], left[row, inner + 1], left[row, inner + 2], left[row, inner + 3]
+                for column in range(right.shape[1]):
+                    total[row, column] += (
+                        a * right[inner, column]
+                        + b * right[inner + 1, column]
+                        + c * right[inner + 2, column]
+                        + d * right[inner + 3, column]
+                    )
+            for inner in range(fours, left.shape[1]):
                 factor = left[row, inner]
                 for column in range(right.shape[1]):
-                    out[row, column] += factor * right[inner, column]
+                    total[row, column] += factor * right[inner, column]
 
-    def multiply_in_parallel(left: Any, right: Any, out: Any) -> None:
+    def multiply_in_parallel(left: Any, right: Any, total: Any) -> None:
+        fours = left.shape[1] // 4 * 4
         for row in numba.prange(left.shape[0]):
-            for inner in range(left.shape[1]):
+            for inner in range(0, fours, 4):
+                a, b, c, d = left[row, inner], left[row, inner + 1], left[row, inner + 2], left[row, inner + 3]
+                for column in range(right.shape[1]):
+                    total[row, column] += (
+                        a * right[inner, column]
+                        + b * right[inner + 1, column]
+                        + c * right[inner + 2, column]
+                        + d * right[inner + 3, column]
+                    )
+            for inner in range(fours, left.shape[1]):
                 factor = left[row, inner]
                 for column in range(right.shape[1]):
-                    out[row, column] += factor * right[inner, column]
+                    total[row, column] += factor * right[inner, column]
 
     compiled: Callable[[RingArray, RingArray, RingArray], None] = numba.njit(
         multiply_in_parallel if parallel else multiply_serially, parallel=parallel, cache=True, nogil=True

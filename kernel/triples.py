@@ -6,7 +6,8 @@ Numbered as in the protocol:
  [2] the dealer, who knows all seeds, computes U_batch V and sends the *correction holder* the one matrix that makes
      the C shares add up;
  [3] parties open E = X - U once and F = Theta - V each step (the dealer sees neither);
- [4] party i computes E F [i is first] + E <V>_i + <U>_i F + <C>_i, an additive share of X Theta.
+ [4] party i computes E <V>_i + <C>_i before F is known, and adds (<U>_i + [i is first] E) F: an additive share of
+     X Theta.
 """
 
 from collections.abc import Mapping
@@ -15,31 +16,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.randomness import Keystream, SecretKey, StreamPosition, derive_key
-from kernel.ring import RingArray, RingBits, ring_matmul
-from kernel.shares import reconstruct
-
-_RING: RingBits = 64  # U V needs 2f fractional bits: only the 64-bit ring has the room
+from kernel.ring import RingArray, RingBits, multiply_add, ring_dtype, ring_matmul
 
 
 class SeededShares:
-    """One party's shares of U, V and C, from its dealer seed [1]."""
+    """One party's shares of U, V and C in a ring of ``bits``, from its dealer seed [1]."""
 
-    def __init__(self, seed: SecretKey) -> None:
+    def __init__(self, seed: SecretKey, bits: RingBits = 64) -> None:
+        self._bits = bits
         self._u = Keystream(derive_key(seed, "triple", "U"))
         self._v = Keystream(derive_key(seed, "triple", "V"))
         self._c = Keystream(derive_key(seed, "triple", "C"))
 
     def u(self, rows: int, columns: int) -> RingArray:
-        """Share of U, uint64[rows, columns]; the same at every call: X is masked once."""
-        return self._u.words((rows, columns), _RING, StreamPosition(0, 0, 0))
+        """Share of U, words [rows, columns]; the same at every call: X is masked once."""
+        return self._u.words((rows, columns), self._bits, StreamPosition(0, 0, 0))
+
+    def add_u(self, total: RingArray) -> None:
+        """``total +=`` the share of U."""
+        self._u.add_to(total, StreamPosition(0, 0, 0))
 
     def v(self, columns: int, width: int, position: StreamPosition) -> RingArray:
-        """Share of a fresh V, uint64[columns, width]."""
-        return self._v.words((columns, width), _RING, position)
+        """Share of a fresh V, words [columns, width]."""
+        return self._v.words((columns, width), self._bits, position)
+
+    def add_v(self, total: RingArray, position: StreamPosition) -> None:
+        """``total +=`` the share of V."""
+        self._v.add_to(total, position)
 
     def c(self, batch: int, width: int, position: StreamPosition) -> RingArray:
-        """Share of C before the correction, uint64[batch, width]."""
-        return self._c.words((batch, width), _RING, position)
+        """Share of C before the correction, words [batch, width]."""
+        return self._c.words((batch, width), self._bits, position)
+
+    def subtract_c(self, total: RingArray, position: StreamPosition) -> None:
+        """``total -=`` the share of C."""
+        self._c.subtract_from(total, position)
 
 
 class TripleDealer:
@@ -47,35 +58,45 @@ class TripleDealer:
 
     Args:
       seeds: dealer seed per party.
-      rows, columns: shape of X over all parties' encoded columns; width: of the first layer.
+      rows, columns: shape of X over all parties' encoded columns; width: of the first layer; bits: of the ring.
     """
 
-    def __init__(self, seeds: Mapping[str, SecretKey], rows: int, columns: int, width: int) -> None:
-        self._shares = {name: SeededShares(seed) for name, seed in seeds.items()}
-        self._width = width
-        self._columns = columns
-        self._u = reconstruct(shares.u(rows, columns) for shares in self._shares.values())
+    def __init__(
+        self, seeds: Mapping[str, SecretKey], rows: int, columns: int, width: int, bits: RingBits = 64
+    ) -> None:
+        self._shares = [SeededShares(seed, bits) for seed in seeds.values()]
+        self._u = np.zeros((rows, columns), ring_dtype(bits))
+        for shares in self._shares:
+            shares.add_u(self._u)
+        self._v = np.empty((columns, width), ring_dtype(bits))
 
     def correction(self, row_indices: NDArray[np.int64], position: StreamPosition) -> RingArray:
-        """U_batch V - sum of all seeded C shares, uint64[batch, width]; ``row_indices`` int64[batch] into X."""
-        u_batch = self._u[row_indices]
-        v = reconstruct(shares.v(self._columns, self._width, position) for shares in self._shares.values())
-        correction = ring_matmul(u_batch, v)
-        for shares in self._shares.values():
-            correction -= shares.c(len(u_batch), self._width, position)
+        """U_batch V - sum of all seeded C shares, words [batch, width]; ``row_indices`` int64[batch] into X."""
+        self._v[...] = 0
+        for shares in self._shares:
+            shares.add_v(self._v, position)
+        correction = ring_matmul(self._u[row_indices], self._v)
+        for shares in self._shares:
+            shares.subtract_c(correction, position)
         return correction
 
 
-def product_share(
-    e_and_u: RingArray, f: RingArray, v_share: RingArray, c_share: RingArray, *, first: bool
-) -> RingArray:
-    """Share of X_batch Theta [4], uint64[batch, width], 2f fractional bits.
+def prepare_product(e: RingArray, v_share: RingArray, c_share: RingArray) -> RingArray:
+    """What of [4] needs no F: E <V>_i + <C>_i, into ``c_share``.
 
     Args:
-      e_and_u: the batch's rows of E and of this party's share of U side by side, uint64[batch, 2 columns]:
-        E(<V> + [first] F) + <U> F is then one product instead of three.
-      f: opened F, uint64[columns, width]; v_share: <V>_i; c_share: <C>_i with the correction where it belongs.
-      first: exactly one party adds E F.
+      e: the batch's rows of E, words [batch, columns]; v_share: words [columns, width]; c_share: words [batch, width].
     """
-    upper = v_share + f if first else v_share
-    return ring_matmul(e_and_u, np.concatenate([upper, f])) + c_share
+    multiply_add(e, v_share, c_share)
+    return c_share
+
+
+def finish_product(prepared: RingArray, factor: RingArray, f: RingArray) -> RingArray:
+    """Share of X_batch Theta [4], into ``prepared``, twice the factors' fractional bits.
+
+    Args:
+      prepared: from `prepare_product`; f: opened F, words [columns, width];
+      factor: the batch's rows of this party's share of U, words [batch, columns]; at exactly one party plus E.
+    """
+    multiply_add(factor, f, prepared)
+    return prepared

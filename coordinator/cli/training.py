@@ -45,12 +45,14 @@ def train_here(
     resume: bool,
     baseline: bool,
     record: Path | None = None,
+    report: bool = True,
+    console: Console | None = None,
 ) -> Path:
     """A local federation around one plan."""
     from coordinator.local.baseline import run_baseline
     from coordinator.local.federation import LocalFederation
 
-    console = Console()
+    console = console or Console()
     run = run or f"{plan.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     directory = runs / run
     console.print(f"run {run}: {len(plan.parties)} parties, {plan.first_layer.protocol}, roles on loopback")
@@ -60,7 +62,8 @@ def train_here(
     if baseline:
         with console.status("the plain network, same initialisation and batches …"):
             run_baseline(RunRecord.load(directory), federation)
-    write_run_report(directory, console)
+    if report:
+        write_run_report(directory, console)
     return directory
 
 

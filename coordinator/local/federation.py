@@ -7,7 +7,6 @@ first layer's initialisation keys follow from the plan's seed, so that an experi
 
 import hashlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from coordinator.certificate_authority import (
     write_key,
 )
 from coordinator.cli.operator_client import OperatorClient
+from coordinator.local.links.placement import COORDINATOR, NEUTRAL_SERVER, OPERATOR, Loopback, Placement
 from coordinator.plan import Plan
 from kernel.durable import write_durably
 from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
@@ -41,6 +41,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
       run_directory: ``runs/<id>``; roles live below it.
       plan: the run's plan; extra_tables: further tables every party declares (a prediction's rows).
       transcripts: evaluators only: every role records what it receives.
+      placement: where processes run and how they reach each other; loopback unless said otherwise.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
         *,
         extra_tables: dict[str, dict[str, Any]] | None = None,
         transcripts: Path | None = None,
+        placement: Placement | None = None,
     ) -> None:
+        self._placement: Placement = placement or Loopback()
         self._runs = run_directory.parent
         self.roles = run_directory / "roles"
         self._plan, self._extra_tables, self._transcripts = plan, extra_tables or {}, transcripts
@@ -87,28 +90,27 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
     def _start(self) -> None:
         names = [party.name for party in self._plan.parties]
         self._certificates(names)
-        server_port, coordinator_port = free_port(), free_port()
-        tls = self._tls
+        place, tls = self._placement, self._tls
         self._config(
             "neutral-server",
-            {"listen": f"127.0.0.1:{server_port}", "state_directory": "state", "tls": tls("neutral-server")},
+            {"listen": place.listen(NEUTRAL_SERVER), "state_directory": "state", "tls": tls("neutral-server")},
         )
         self._config(
             "coordinator",
             {
-                "listen": f"127.0.0.1:{coordinator_port}",
-                "neutral_server": {"address": f"127.0.0.1:{server_port}"},
+                "listen": place.listen(COORDINATOR),
+                "neutral_server": {"address": place.address(NEUTRAL_SERVER, dialler=COORDINATOR)},
                 "runs_directory": str(self._runs.resolve()),
                 "secrets_key": "secrets.key",
                 "tls": tls("coordinator"),
             },
         )
         for party in self._plan.parties:
-            self._party(party.name, names, coordinator_port, server_port)
+            self._party(party.name, names)
         self._repeatable_key(self.secrets_key)
         for name in ("neutral-server", "coordinator", *names):
             self.start_role(name)
-        self._client = OperatorClient(f"127.0.0.1:{coordinator_port}", self.roles / "certs")
+        self._client = OperatorClient(place.address(COORDINATOR, dialler=OPERATOR), self.roles / "certs")
         self._wait_ready()
 
     def start_role(self, name: str) -> None:
@@ -117,6 +119,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
         log = (self.roles / name / "log").open("ab")
         self._children[name] = subprocess.Popen(
             [
+                *self._placement.command(name),
                 sys.executable,
                 "-m",
                 "coordinator.cli.main",
@@ -191,8 +194,9 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
             "authority": f"../certs/{AUTHORITY_CERTIFICATE}",
         }
 
-    def _party(self, name: str, names: list[str], coordinator_port: int, server_port: int) -> None:
+    def _party(self, name: str, names: list[str]) -> None:
         party = next(one for one in self._plan.parties if one.name == name)
+        address = self._placement.address
         tables = {party.table: local_table(self._plan, party.table), **self._extra_tables}
         pins = {
             other: fingerprint(load_certificate((self.roles / "certs" / f"{other}.pem").read_bytes(), other))
@@ -202,8 +206,8 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
         self._config(
             name,
             {
-                "coordinator": {"address": f"127.0.0.1:{coordinator_port}", "name": "coordinator"},
-                "neutral_server": {"address": f"127.0.0.1:{server_port}", "name": "neutral-server"},
+                "coordinator": {"address": address(COORDINATOR, dialler=name), "name": "coordinator"},
+                "neutral_server": {"address": address(NEUTRAL_SERVER, dialler=name), "name": "neutral-server"},
                 "state_directory": "state",
                 "tls": self._tls(name),
                 "tables": tables,
@@ -236,14 +240,6 @@ def local_table(plan: Plan, table: str) -> dict[str, Any]:
     if source and not source.startswith("builtin:"):
         section["source"] = str(Path(source).resolve())
     return section
-
-
-def free_port() -> int:
-    """A port free on loopback a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _child_error(name: str, code: int, log: Path) -> TertiumError:

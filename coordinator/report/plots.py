@@ -36,15 +36,17 @@ DOTS_PER_INCH = 144
 
 
 @dataclass(frozen=True)
-class _Ink:
+class Ink:
+    """Colours of everything in a figure that is not data."""
+
     paper: str
     text: str
     line: str
 
 
-_INKS: Mapping[Theme, _Ink] = {
-    "light": _Ink(paper="#ffffff", text="#1f2733", line="#d5dae1"),
-    "dark": _Ink(paper="#171b22", text="#dfe4ec", line="#363d49"),
+INKS: Mapping[Theme, Ink] = {
+    "light": Ink(paper="#ffffff", text="#1f2733", line="#d5dae1"),
+    "dark": Ink(paper="#171b22", text="#dfe4ec", line="#363d49"),
 }
 
 
@@ -107,7 +109,7 @@ def draw_roc(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     if last is None and plain is None:
         return None
     figure, axes = _canvas(theme, height=4.6)
-    axes.plot([0, 1], [0, 1], color=_INKS[theme].line, linewidth=1.2, linestyle=(0, (4, 4)))
+    axes.plot([0, 1], [0, 1], color=INKS[theme].line, linewidth=1.2, linestyle=(0, (4, 4)))
     for method, curve, scores, width, alpha in (
         ("plain", plain, record.baseline_scores, 5.0, 0.7),
         ("split", last, record.scores, 1.8, 1.0),
@@ -184,7 +186,7 @@ def draw_bytes(record: RunRecord, theme: Theme = "light") -> "Figure | None":
             textcoords="offset points",
             va="center",
             fontsize=8.5,
-            color=_INKS[theme].text,
+            color=INKS[theme].text,
         )
     axes.set_xlim(0, (largest / scale or 1) * 1.18)
     axes.set_xlabel(f"payload, whole run ({unit})")
@@ -197,7 +199,7 @@ def _canvas(theme: Theme, *, height: float = 3.9) -> "tuple[Figure, Axes]":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    ink = _INKS[theme]
+    ink = INKS[theme]
     figure = Figure(figsize=(7.2, height), facecolor=ink.paper, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=ink.paper)
@@ -217,7 +219,7 @@ def _finish(
     record: RunRecord,
     legend: Corner | None = "upper right",
 ) -> "Figure":
-    ink = _INKS[theme]
+    ink = INKS[theme]
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=ink.text, pad=10)
     axes.xaxis.label.set(color=ink.text, fontsize=9.5)
     axes.yaxis.label.set(color=ink.text, fontsize=9.5)

@@ -15,7 +15,7 @@ def payload(number: float | None) -> str:
         return DASH
     for unit, size in BYTE_UNITS:
         if number >= 0.9995 * size:
-            return f"{_three_digits(number / size)} {unit}"
+            return f"{three_digits(number / size)} {unit}"
     return f"{number:.0f} B"
 
 
@@ -30,8 +30,8 @@ def duration(seconds: float | None) -> str:
     if whole >= 60:
         return f"{whole // 60} min {whole % 60} s"
     if seconds >= 0.9995:
-        return f"{_three_digits(seconds)} s"
-    return f"{_three_digits(seconds * 1e3)} ms"
+        return f"{three_digits(seconds)} s"
+    return f"{three_digits(seconds * 1e3)} ms"
 
 
 def score(value: float | None) -> str:
@@ -52,8 +52,9 @@ def gap(value: float | None) -> str:
 
 def ratio(value: float | None) -> str:
     """1.3 → "1.30 ×"."""
-    return DASH if value is None else f"{_three_digits(value)} ×"
+    return DASH if value is None else f"{three_digits(value)} ×"
 
 
-def _three_digits(number: float) -> str:
+def three_digits(number: float) -> str:
+    """Without an exponent for what is large: 2110.4 → "2,110"."""
     return f"{number:.3g}" if abs(number) < 999.5 else f"{number:,.0f}"

@@ -24,7 +24,7 @@ from coordinator.settings import CoordinatorSettings
 from coordinator.stack_secrets import StackSecrets
 from kernel.batch_order import RowIndices, batch_seed, batch_sizes, epoch_order, split_rows
 from kernel.errors import BadInputError, PeerError, StepError, TertiumError
-from kernel.plan_message import label_holder, plan_hash, scale_bits
+from kernel.plan_message import label_holder, plan_hash, ring_of, share_ring
 from kernel.run_state import RunState
 from protos.v1 import common_pb2, coordination_pb2, plan_pb2, stack_control_pb2
 
@@ -133,14 +133,15 @@ class SplitNnRounds:
         network = plan_pb2.NetworkPlan()
         network.CopyFrom(plan.network)
         network.seed = self._secrets.stack_seed(plan.network.seed)
+        ring = share_ring(plan)
         held = self._stack.prepare(
             stack_control_pb2.PrepareStackRequest(
                 run=record.run,
                 generation=self._generation,
                 plan_hash=self._secrets.barrier_plan(plan_hash(plan)),
                 network=network,
-                ring=plan_pb2.RingPlan(ring_bits=plan.ring.ring_bits, fractional_bits=scale_bits(plan)),
-                scale_bits=scale_bits(plan),
+                ring=plan_pb2.RingPlan(ring_bits=ring.ring_bits, fractional_bits=ring.fractional_bits),
+                scale_bits=ring.fractional_bits,
                 parties=self._names,
                 label_holder=label_holder(plan),
                 cut_dtype=plan.cut_dtype,
@@ -179,7 +180,8 @@ class SplitNnRounds:
                 columns=sum(widths),
                 width=self._plan.network.widths[0],
                 batch_rows=self._plan.batch_rows,
-                fractional_bits=self._plan.ring.fractional_bits,
+                ring=ring_of(self._plan.ring),
+                share_fractional_bits=share_ring(self._plan).fractional_bits,
                 row_order=self._row_order(self._prepared[self._names[0]].rows),
             )
         self._stack.begin(

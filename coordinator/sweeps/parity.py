@@ -1,22 +1,36 @@
-"""Parity: the split network against the plain one, over plans, protocols and seeds.
+"""Parity: the split network against the plain one, over plans, protocols, rings, types at the cut, and seeds.
 
 The plain network starts from the same weights and sees the same batches (party/baseline), so a gap is what fixed point,
 masks and the network in between cost.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 
 from coordinator.cli.training import train_here
-from coordinator.metrics_file import versions
-from coordinator.plan import parse_plan
-from kernel.durable import append_durably
+from coordinator.plan import Plan, ProtocolName, parse_plan
+from coordinator.report.run_record import RunRecord, read_run
+from coordinator.sweeps.bench_log import BenchLog
+from kernel.errors import BadInputError, SettingsError
+from kernel.plan_message import plan_hash
 from kernel.settings import parse_toml
+
+
+@dataclass(frozen=True)
+class WireOptions:
+    """What is to stand in a plan instead of its own; None leaves the plan's, or the protocol's default.
+
+    Attributes:
+      ring_bits, fractional_bits: of the first layer's shares; cut_dtype: of h_L and gradients on the wire.
+    """
+
+    ring_bits: int | None = None
+    fractional_bits: int | None = None
+    cut_dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,31 +50,96 @@ class ParityResult:
 
 
 def run_parity(
-    plan_files: Sequence[Path], protocols: Sequence[str], seeds: Sequence[int], runs: Path, results: Path
+    plan_files: Sequence[Path],
+    protocols: Sequence[str],
+    seeds: Sequence[int],
+    runs: Path,
+    out: Path,
+    options: WireOptions | None = None,
 ) -> Iterator[ParityResult]:
-    """Train every combination with every role as its own process; a line of JSON per score is appended to ``results``."""
-    for file in plan_files:
-        for protocol in protocols:
-            for seed in seeds:
-                document = parse_toml(file.read_text(encoding="utf-8"), str(file))
-                document |= {"seed": seed, "first_layer": {"protocol": protocol}}
-                text = tomli_w.dumps(document)
-                directory = train_here(text, parse_plan(text, str(file)), "", runs, resume=False, baseline=True)
-                metrics: dict[str, Any] = json.loads((directory / "metrics.json").read_bytes())
-                for name, score in metrics["scores"].items():
-                    result = ParityResult(
-                        document["name"],
-                        protocol,
-                        seed,
-                        name,
-                        score["value"],
-                        metrics["baseline"]["scores"][name]["value"],
-                    )
-                    line = {
-                        **vars(result),
-                        "gap": result.gap,
-                        "plan_hash": metrics["plan_hash"],
-                        "versions": versions(),
-                    }
-                    append_durably(results, json.dumps(line))
-                    yield result
+    """Train every combination with every role as its own process, and log one record a run (`BenchLog`, "parity").
+
+    A record: ``protocol``, ``seed``, ``ring_bits``, ``fractional_bits``, ``cut_dtype``, ``family`` (the plan's hash with
+    seed 0: equal for runs that differ in nothing else), ``scores``: name -> split, plain, gap; and ``training_loss``: the
+    same of the last epoch's mean loss, which moves with gaps that no rank of a few test rows shows.
+
+    Args:
+      runs: where run directories go; out: the log's directory; options: what replaces the plans' own.
+
+    Raises:
+      SettingsError: a plan file, protocol or option that cannot be used; before anything is trained.
+    """
+    variants = [
+        (file, varied_plan(_read(file), str(file), protocol, seed, options or WireOptions()))
+        for file in plan_files
+        for protocol in protocols
+        for seed in seeds
+    ]
+    checked = [(text, parse_plan(text, str(file))) for file, text in variants]
+    return _train(checked, runs, BenchLog(out))
+
+
+def varied_plan(plan_text: str, what: str, protocol: str, seed: int, options: WireOptions) -> str:
+    """A plan's TOML with this protocol, seed and wire. The plan's own ring stays only where its own protocol does: the
+    default of another protocol is another ring.
+
+    Raises:
+      SettingsError: not TOML, or no such protocol.
+    """
+    if protocol not in get_args(ProtocolName):
+        raise SettingsError(f"there is no protocol {protocol!r}; protocols are {', '.join(get_args(ProtocolName))}")
+    document = parse_toml(plan_text, what)
+    layer = document.get("first_layer")
+    kept = layer if isinstance(layer, dict) and layer.get("protocol", "masked_sum") == protocol else {}
+    ring = {"ring_bits": options.ring_bits, "fractional_bits": options.fractional_bits}
+    document["first_layer"] = {
+        **kept,
+        "protocol": protocol,
+        **{key: value for key, value in ring.items() if value is not None},
+    }
+    document["seed"] = seed
+    if options.cut_dtype is not None:
+        document["cut_dtype"] = options.cut_dtype
+    return tomli_w.dumps(document)
+
+
+def parity_figures(plan: Plan, run: RunRecord) -> dict[str, Any]:
+    """A record of a run and its baseline; see `run_parity`.
+
+    Raises:
+      BadInputError: the run has no baseline.
+    """
+    ring_bits, fractional_bits = plan.first_layer.ring
+    if run.baseline is None:
+        raise BadInputError(f"run {run.run} has no plain network beside it; train it with its baseline")
+    losses = [epoch.loss for epoch in run.epochs if epoch.loss is not None]
+    return {
+        "protocol": plan.first_layer.protocol,
+        "seed": plan.seed,
+        "ring_bits": ring_bits,
+        "fractional_bits": fractional_bits,
+        "cut_dtype": plan.cut_dtype,
+        "family": plan_hash(plan.model_copy(update={"seed": 0}).message()).hex(),
+        "scores": {name: _pair(run.scores[name].value, plain.value) for name, plain in run.baseline_scores.items()},
+        "training_loss": _pair(losses[-1], run.baseline.losses[-1]),
+    }
+
+
+def _pair(split: float, plain: float) -> dict[str, float]:
+    return {"split": split, "plain": plain, "gap": split - plain}
+
+
+def _train(plans: Sequence[tuple[str, Plan]], runs: Path, log: BenchLog) -> Iterator[ParityResult]:
+    for text, plan in plans:
+        directory = train_here(text, plan, "", runs, resume=False, baseline=True)
+        figures = parity_figures(plan, read_run(directory))
+        log.append("parity", figures, plan)
+        for name, score in figures["scores"].items():
+            yield ParityResult(plan.name, figures["protocol"], plan.seed, name, score["split"], score["plain"])
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error

@@ -55,7 +55,10 @@ class InboundStream(Generic[Received]):
     def __init__(self, call: Any, peer: str, *, prefetch: int = 0) -> None:
         self.peer = peer
         self._call = call
-        self._inbox: queue.Queue[Any] = queue.Queue(prefetch)
+        # SimpleQueue is C and does without a lock of its own, but has no bound
+        self._inbox: queue.Queue[Any] | queue.SimpleQueue[Any] = (
+            queue.Queue(prefetch) if prefetch else queue.SimpleQueue()
+        )
         self._error: TertiumError | None = None
         self._closed = threading.Event()
         self.rounds = 0

@@ -34,8 +34,13 @@ class TensorFrame(Generic[Message]):
     payload: Payload = b""
 
 
-def pack_frame(frame: TensorFrame[Any]) -> bytes:
-    """The wire form; copies the payload once."""
+def pack_frame(frame: TensorFrame[Any] | bytes) -> bytes:
+    """The wire form; copies the payload once. A frame that is packed already stays as it is.
+
+    Pack before sending where the payload is overwritten by the next step, or goes to several receivers.
+    """
+    if isinstance(frame, bytes):
+        return frame
     head: bytes = frame.message.SerializeToString()
     return b"".join((_LENGTH.pack(len(head)), head, frame.payload))
 

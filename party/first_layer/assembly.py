@@ -3,7 +3,7 @@
 from typing import Any
 
 from kernel.masks import ZeroMask
-from kernel.plan_message import share_ring
+from kernel.plan_message import ring_of, share_ring
 from kernel.randomness import Keystream, derive_key
 from party.dealer_client import DealerClient
 from party.first_layer.beaver import Beaver
@@ -35,6 +35,7 @@ def make_first_layer(
     mask = ZeroMask(membership.me, streams)
     if membership.plan.protocol != plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
         return MaskedSum(block, ring, mask)
+    factor_ring = ring_of(membership.plan.ring)
     dealer = DealerClient(
         dealing,
         me=membership.me,
@@ -43,4 +44,4 @@ def make_first_layer(
         fractional_bits=ring.fractional_bits,
         wait_seconds=wait_seconds,
     )
-    return Beaver(block, membership, widths, ring=ring, links=links, dealer=dealer, mask=mask)
+    return Beaver(block, membership, widths, ring=factor_ring, share_ring=ring, links=links, dealer=dealer, mask=mask)

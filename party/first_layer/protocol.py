@@ -1,6 +1,6 @@
 """What a first-layer protocol gives the training loop, and the block of weights every protocol trains."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,11 +48,14 @@ class FirstLayer(Protocol):
     def begin(self) -> None:
         """Whatever is opened once per run generation."""
 
-    def open_pass(self, epoch: int, purpose: int, batch_rows: list[int]) -> None:
-        """The steps to come, so that masks and triples can be made ahead."""
+    def open_pass(self, epoch: int, purpose: int, batches: Sequence[RowIndices]) -> None:
+        """The rows of the steps to come, so that masks and triples can be made ahead."""
 
     def share(self, rows: RowIndices, batch: NDArray[np.float32], position: StreamPosition) -> RingArray:
-        """Masked share of the batch, [batch, width]; ``batch`` are this party's rows at ``rows``."""
+        """Masked share of the batch, [batch, width]; ``batch`` are this party's rows at ``rows``.
+
+        The words are overwritten by the next share: send them first.
+        """
 
     def make_ahead(self) -> None:
         """Use a wait: prepare what the next step needs and does not depend on the weights."""

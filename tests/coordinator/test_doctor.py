@@ -17,7 +17,8 @@ from command_line import tertium, tertium_here, wait_until
 from local_runs import part, plan_toml
 
 from coordinator.certificate_authority import CertificateAuthority, write_issued
-from coordinator.local.federation import LocalFederation, free_port
+from coordinator.local.federation import LocalFederation
+from coordinator.local.links.placement import free_port
 from coordinator.plan import parse_plan
 from kernel.wire.identity import Peer
 

@@ -139,3 +139,11 @@ def test_a_product_stays_within_its_bound_and_the_bound_is_not_idle(fractional, 
         assert error <= bound + rounding
         worst = max(worst, error / bound)
     assert worst >= 0.01
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(32, "float32"), (32, "float64"), (64, "float32"), (64, "float64")])
+def test_encoding_into_given_words_gives_the_same_words(bits, dtype):
+    ring, values = FixedPoint(bits, 14), np.random.default_rng(8).normal(size=(50, 3)).astype(dtype)
+    wanted, out = ring.encode(values, "x"), np.full((50, 3), 77, f"uint{bits}")
+    assert ring.encode(values, "x", out=out) is out
+    assert np.array_equal(out, wanted)

@@ -13,7 +13,6 @@ from kernel.plan_message import (
     network_spec,
     plan_hash,
     safe_run_name,
-    scale_bits,
     share_ring,
 )
 from protos.v1 import common_pb2, plan_pb2
@@ -159,6 +158,8 @@ def test_a_good_plan_is_accepted_in_both_protocols():
     beaver.protocol = plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
     beaver.ring.ring_bits, beaver.ring.fractional_bits, beaver.dealer = 64, 20, "coordinator"
     check_plan_message(beaver)
+    beaver.ring.ring_bits, beaver.ring.fractional_bits = 32, 11
+    check_plan_message(beaver)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_a_good_plan_is_accepted_in_both_protocols():
         (lambda plan: setattr(plan, "batch_rows", 0), "batches of 0"),
         (lambda plan: setattr(plan, "test_fraction", float("nan")), "test_fraction nan"),
         (lambda plan: setattr(plan.parties[1], "label", "Class"), "2 parties"),
-        (lambda plan: setattr(plan, "protocol", plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER), "64 bits"),
+        (lambda plan: setattr(plan, "protocol", plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER), "leaves -1 integer bits"),
     ],
 )
 def test_a_party_refuses_a_plan_that_would_not_protect_it(change, found):
@@ -215,11 +216,23 @@ def test_a_party_refuses_a_dealer_that_could_solve_for_its_rows(dealer):
         check_plan_message(message)
 
 
-def test_a_product_of_two_encoded_factors_has_twice_the_fraction():
+@pytest.mark.parametrize(
+    ("ring_bits", "fractional_bits", "on_the_wire"),
+    [
+        (64, 20, 16),  # 40 fractional bits of a product, 24 of them dropped
+        (64, 7, 14),  # nothing to drop
+        (64, 24, 16),  # the most that can be dropped: 32
+        (64, 26, 20),
+        (32, 11, 22),  # nothing can be dropped within one ring
+    ],
+)
+def test_a_share_of_a_product_travels_in_32_bits(ring_bits, fractional_bits, on_the_wire):
     message = plan()
-    assert scale_bits(message) == 16
+    assert share_ring(message) == FixedPoint(32, 16, addends=3)
     message.protocol = plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
-    assert scale_bits(message) == 32
+    message.ring.ring_bits, message.ring.fractional_bits = ring_bits, fractional_bits
+    assert share_ring(message) == FixedPoint(32, on_the_wire, addends=3)
+    assert 2 * fractional_bits - on_the_wire <= (32 if ring_bits == 64 else 0)
 
 
 def test_exactly_one_party_holds_the_label():

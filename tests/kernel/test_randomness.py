@@ -154,3 +154,27 @@ def test_keys_of_the_operating_system_are_fresh():
 def test_secure_randomness_cannot_be_seeded():
     with pytest.raises(TypeError):
         SecureRandomness(7)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("size", [1, 5, (1 << 16) // 8, (1 << 16) + 3])
+def test_words_are_added_and_subtracted_in_place_whatever_the_pieces(bits, size):
+    """Sizes around the 64 KiB pieces; the oracle draws all words at once."""
+    stream, at = Keystream(SecretKey(bytes(range(32)))), StreamPosition(3, 4, 2)
+    start = np.arange(size, dtype=f"<u{bits // 8}")
+    words, total = stream.words((size,), bits, at), start.copy()
+    stream.add_to(total, at)
+    assert np.array_equal(total, start + words)
+    stream.subtract_from(total, at)
+    stream.subtract_from(total, at)
+    assert np.array_equal(total, start - words)
+
+
+def test_a_part_of_an_array_is_changed_in_place_and_a_strided_one_is_refused():
+    stream, at = Keystream(SecretKey(bytes(32))), StreamPosition(1, 1, 1)
+    whole = np.zeros((4, 3), np.uint64)
+    stream.add_to(whole[1:3], at)
+    assert np.array_equal(whole[1:3], stream.words((2, 3), 64, at))
+    assert not whole[[0, 3]].any()
+    with pytest.raises(TertiumError, match="C-contiguous"):
+        stream.add_to(whole[:, :2], at)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernel.ring import ring_bits_of, ring_dtype, ring_matmul
+from kernel.ring import multiply_add, ring_bits_of, ring_dtype, ring_matmul
 
 SERIAL = (7, 5, 3)
 PARALLEL = (1 << 10, 1 << 10, 9)  # 9.4 million products: above the kernel's threshold
@@ -95,3 +95,23 @@ def test_what_cannot_be_multiplied_is_refused(left, right):
 def test_the_dtype_is_little_endian_and_says_its_bits(bits):
     assert np.array([1], ring_dtype(bits)).tobytes() == b"\x01" + bytes(bits // 8 - 1)
     assert ring_bits_of(np.zeros(1, ring_dtype(bits))) == bits
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("inner", [1, 3, 4, 5, 8, 11])
+def test_a_product_is_added_to_what_is_there(bits, inner):
+    """Inner sizes on both sides of the four words that the kernel takes at a time."""
+    left, right, total = words((6, inner), bits, 1), words((inner, 5), bits, 2), words((6, 5), bits, 3)
+    wanted = (total.astype(object) + left.astype(object) @ right.astype(object)) % (1 << bits)
+    multiply_add(left, right, total)
+    assert np.array_equal(total, wanted.astype(ring_dtype(bits)))
+
+
+@pytest.mark.parametrize(
+    "total",
+    [np.zeros((3, 2), np.uint32), np.zeros((2, 3), np.uint64), np.zeros((2, 3), np.uint64).T, np.zeros(6, np.uint64)],
+    ids=["another ring", "another shape", "not contiguous", "flat"],
+)
+def test_what_cannot_be_added_to_is_refused(total):
+    with pytest.raises(ValueError, match="cannot add"):
+        multiply_add(words((3, 4), 64, 0), words((4, 2), 64, 0), total)

@@ -5,8 +5,8 @@ import pytest
 
 from kernel.fixed_point import FixedPoint, product_error_bound
 from kernel.randomness import SecretKey, StreamPosition, derive_key
-from kernel.shares import reconstruct
-from kernel.triples import SeededShares, TripleDealer, product_share
+from kernel.shares import drop_low_bits, reconstruct
+from kernel.triples import SeededShares, TripleDealer, finish_product, prepare_product
 
 ROWS, COLUMNS, WIDTH = 12, 5, 3
 FRACTIONAL = 18
@@ -18,12 +18,12 @@ def seeds_of(parties, root=b"\x07"):
     return {f"party-{n}": derive_key(SecretKey(root * 32), "dealer", n) for n in range(parties)}
 
 
-def dealt(seeds, position=HERE, batch=BATCH):
+def dealt(seeds, position=HERE, batch=BATCH, bits=64):
     """Per party its shares of U (batch rows), V and C; the first also adds the correction."""
-    dealer = TripleDealer(seeds, ROWS, COLUMNS, WIDTH)
+    dealer = TripleDealer(seeds, ROWS, COLUMNS, WIDTH, bits)
     shares = {}
     for number, (name, seed) in enumerate(seeds.items()):
-        mine = SeededShares(seed)
+        mine = SeededShares(seed, bits)
         c = mine.c(len(batch), WIDTH, position)
         if number == 0:
             c = c + dealer.correction(batch, position)
@@ -31,16 +31,22 @@ def dealt(seeds, position=HERE, batch=BATCH):
     return shares
 
 
-def summed(words):
-    return sum(one.astype(object) for one in words) % (1 << 64)
+def summed(words, bits=64):
+    return sum(one.astype(object) for one in words) % (1 << bits)
 
 
+def product_share(e, u, f, v, c, *, first):
+    """Both halves of a party's share, on copies: they work in place."""
+    return finish_product(prepare_product(e, v, c.copy()), u + e if first else u.copy(), f)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("parties", [2, 3, 5])
-def test_c_is_u_times_v(parties):
-    u, v, c = (summed(kind) for kind in zip(*dealt(seeds_of(parties)).values(), strict=True))
+def test_c_is_u_times_v(parties, bits):
+    u, v, c = (summed(kind, bits) for kind in zip(*dealt(seeds_of(parties), bits=bits).values(), strict=True))
     assert u.any()
     assert v.any()
-    assert np.array_equal(c, (u @ v) % (1 << 64))
+    assert np.array_equal(c, (u @ v) % (1 << bits))
 
 
 def test_u_is_fixed_and_v_and_c_are_fresh():
@@ -59,29 +65,32 @@ def test_u_v_and_c_are_streams_of_their_own():
 
 def share_out(words, parties, rng):
     """Random additive shares, one party the rest."""
-    shares = [rng.integers(0, 1 << 64, words.shape, np.uint64) for _ in range(parties - 1)]
+    bits = 8 * words.itemsize
+    shares = [rng.integers(0, 1 << bits, words.shape, words.dtype) for _ in range(parties - 1)]
     return [*shares, words - sum(shares, np.zeros_like(words))]
 
 
+@pytest.mark.parametrize(("bits", "fractional"), [(64, FRACTIONAL), (32, 11)])
 @pytest.mark.parametrize("parties", [2, 3, 5])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_product_shares_decode_to_the_product(parties, seed):
+def test_product_shares_decode_to_the_product(parties, seed, bits, fractional):
     rng = np.random.default_rng(seed)
-    ring = FixedPoint(64, FRACTIONAL)
+    ring = FixedPoint(bits, fractional)
     rows, weights = rng.normal(size=(ROWS, COLUMNS)) * 3, rng.normal(size=(COLUMNS, WIDTH))
     x_shares = share_out(ring.encode(rows, "X"), parties, rng)
     theta_shares = share_out(ring.encode(weights, "Theta"), parties, rng)
-    shares = list(dealt(seeds_of(parties)).values())
+    shares = list(dealt(seeds_of(parties), bits=bits).values())
     e = reconstruct(x[BATCH] - u for x, (u, _, _) in zip(x_shares, shares, strict=True))
     f = reconstruct(theta - v for theta, (_, v, _) in zip(theta_shares, shares, strict=True))
-    products = [
-        product_share(np.concatenate([e, u], axis=1), f, v, c, first=number == 0)
-        for number, (u, v, c) in enumerate(shares)
-    ]
-    found = FixedPoint(64, 2 * FRACTIONAL).decode(reconstruct(products))
+    products = [product_share(e, u, f, v, c, first=number == 0) for number, (u, v, c) in enumerate(shares)]
+    found = FixedPoint(bits, 2 * fractional).decode(reconstruct(products))
     error = np.abs(found - rows[BATCH] @ weights).max()
-    bound = product_error_bound(COLUMNS, np.abs(rows).max(), np.abs(weights).max(), FRACTIONAL)
+    bound = product_error_bound(COLUMNS, np.abs(rows).max(), np.abs(weights).max(), fractional)
     assert 0.001 * bound < error <= bound + 1e-13
+    if bits == 64:  # what goes over the wire: 32 bits, with 16 of the 36 fractional ones
+        dropped = 2 * fractional - 16
+        short = FixedPoint(32, 16).decode(reconstruct(drop_low_bits(product, dropped) for product in products))
+        assert np.abs(short - found).max() <= (parties / 2 + 0.5) * 2.0**-16
 
 
 @pytest.mark.parametrize("firsts", [0, 2])
@@ -93,10 +102,7 @@ def test_exactly_one_party_adds_e_f(firsts):
     x, theta = e + reconstruct(u for u, _, _ in shares), f + reconstruct(v for _, v, _ in shares)
 
     def total(first):
-        parts = [
-            product_share(np.concatenate([e, u], axis=1), f, v, c, first=number < first)
-            for number, (u, v, c) in enumerate(shares)
-        ]
+        parts = [product_share(e, u, f, v, c, first=number < first) for number, (u, v, c) in enumerate(shares)]
         return summed(parts)
 
     wanted = (x.astype(object) @ theta.astype(object)) % (1 << 64)

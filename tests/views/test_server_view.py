@@ -18,8 +18,8 @@ from recordings import COORDINATOR, SERVER, Recording, order_of, parts_of, rows_
 from uniformity import FAILURE, uniform_p
 
 from kernel.batch_order import batch_seed
-from kernel.fixed_point import FixedPoint, product_error_bound
-from kernel.plan_message import plan_hash, scale_bits
+from kernel.fixed_point import product_error_bound
+from kernel.plan_message import plan_hash, share_ring
 from kernel.randomness import SecretKey
 from kernel.sealed_envelope import SealedLink, _header_bytes
 from kernel.wire.tensor_frame import TensorFrame, pack_frame
@@ -54,7 +54,7 @@ def _total(recording: Recording, purpose: int | None = None) -> np.ndarray:
 def _z1(recording: Recording, purpose: int) -> np.ndarray:
     """z1 of every row of a purpose, as the server decodes it: float64[rows, widths[0]]."""
     total = _total(recording, purpose)
-    return FixedPoint(8 * total.itemsize, scale_bits(recording.run.plan.message())).decode(total)
+    return share_ring(recording.run.plan.message()).decode(total)
 
 
 @pytest.mark.parametrize("moment", ["first step", "evaluation", "prediction"])

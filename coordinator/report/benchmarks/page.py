@@ -1,6 +1,7 @@
 """`benchmarks.md`: written by the benchmarks themselves, from the log of what they measured."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -51,4 +52,10 @@ def markdown_table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _sections() -> dict[str, Section]:
-    return {name: import_module(f"coordinator.report.benchmarks.{name}").section for name in SECTIONS}
+    return {name: partial(_section, name) for name in SECTIONS}
+
+
+def _section(name: str, records: list[Record], plots: Path) -> str:
+    """A benchmark's module is loaded when there is something to show."""
+    section: Section = import_module(f"coordinator.report.benchmarks.{name}").section
+    return section(records, plots)

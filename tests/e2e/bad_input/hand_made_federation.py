@@ -14,7 +14,7 @@ from shelf_of_tables import COLUMNS, shelf
 
 from coordinator.certificate_authority import CertificateAuthority, write_issued
 from coordinator.cli.operator_client import OperatorClient
-from coordinator.local.federation import free_port
+from coordinator.local.links.placement import free_port
 from kernel.wire.identity import Identity, Peer, fingerprint, load_certificate
 
 READY_SECONDS = 90.0

@@ -14,7 +14,8 @@ from local_runs import follow
 from shelf_of_tables import people, section, write_csv
 
 from coordinator.cli.operator_client import OperatorClient
-from coordinator.local.federation import LocalFederation, free_port
+from coordinator.local.federation import LocalFederation
+from coordinator.local.links.placement import free_port
 from coordinator.plan import parse_plan
 from kernel.errors import BadInputError, PeerError
 from kernel.version import VERSION

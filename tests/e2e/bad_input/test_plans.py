@@ -58,12 +58,12 @@ WRONG_PLANS = {
     "dealer is nobody": (plan_with(first_layer={"protocol": "beaver", "dealer": "eve"}), "unknown dealer 'eve'"),
     "dealer without triples": (plan_with(first_layer={"dealer": "coordinator"}), "masked_sum needs no dealer"),
     "beaver in a small ring": (
-        plan_with(first_layer={"protocol": "beaver", "ring_bits": 32}),
-        "beaver multiplies two fixed-point factors and needs ring_bits = 64",
+        plan_with(first_layer={"protocol": "beaver", "ring_bits": 32, "fractional_bits": 12}),
+        "leaves 7 integer bits for z1 in a ring of 32 bits, 2 x 12 (two factors) of them fractional",
     ),
     "fractional bits fill the ring": (
         plan_with(first_layer={"fractional_bits": 28}),
-        "fractional_bits = 28 leaves 3 integer bits for z1 in a ring of 32; at least 8 are wanted: lower fractional_bits",
+        "fractional_bits = 28 leaves 3 integer bits for z1 in a ring of 32 bits, 28 of them fractional; at least 8 are wanted: lower fractional_bits",
     ),
     "twice the fractional bits fill the ring": (
         plan_with(first_layer={"protocol": "beaver", "fractional_bits": 30}),

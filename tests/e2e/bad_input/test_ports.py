@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from hand_made_federation import write_toml
 
-from coordinator.local.federation import free_port
+from coordinator.local.links.placement import free_port
 
 
 @pytest.mark.e2e

@@ -1,0 +1,46 @@
+"""What the plots over links and over sizes share: a protocol's colour, its line with its name beside it, a caption."""
+
+from typing import Any
+
+from coordinator.report.plots import RELAYED, SPLIT
+from coordinator.sweeps.bench_log import Record
+
+PROTOCOL_COLOURS = {"masked_sum": SPLIT, "beaver": RELAYED}
+_TEXT = "#1f2733"
+
+
+def latest_by_protocol(records: list[Record]) -> dict[str, Record]:
+    """The newest record of each protocol; masked_sum first."""
+    found = {record["protocol"]: record for record in records}
+    order = (*PROTOCOL_COLOURS, *sorted(set(found) - set(PROTOCOL_COLOURS)))
+    return {protocol: found[protocol] for protocol in order if protocol in found}
+
+
+def colour_of(protocol: str) -> str:
+    return PROTOCOL_COLOURS.get(protocol, _TEXT)
+
+
+def draw_points(axes: Any, x: list[float], spreads: list[dict[str, Any]], colour: str, *, line: str = "-") -> None:
+    """Medians, with a bar from the lowest to the highest value."""
+    medians = [spread["median"] for spread in spreads]
+    low = [spread["median"] - spread["lowest"] for spread in spreads]
+    high = [spread["highest"] - spread["median"] for spread in spreads]
+    look = {"linestyle": line, "linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
+    axes.errorbar(x, medians, yerr=[low, high], color=colour, **look)
+
+
+def write_label(axes: Any, text: str, x: float, y: float, colour: str, *, offset: tuple[float, float] = (8, 0)) -> None:
+    """A name beside its line, in its colour; ``offset`` in points from (x, y)."""
+    axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", color=colour, fontsize=9, va="center")
+
+
+def write_frame(axes: Any, title: str, x_label: str, y_label: str, record: Record) -> None:
+    """Title, axes with units, and below them where the figures come from."""
+    axes.set_title(title, loc="left")
+    axes.set_xlabel(x_label, color=_TEXT, fontsize=9.5)
+    axes.set_ylabel(y_label, color=_TEXT, fontsize=9.5)
+    caption = (
+        f"plan {record['plan']}, {record['parties']} parties, {record['points'][-1]['rows']:,} rows; median of "
+        f"{record['points'][0]['seconds']['n']} epochs, bars lowest to highest; links shaped by {record['shaping']}"
+    )
+    axes.figure.supxlabel(caption, fontsize=8, color=_TEXT, alpha=0.75, x=0.01, ha="left", parse_math=False)

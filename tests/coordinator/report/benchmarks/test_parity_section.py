@@ -1,0 +1,85 @@
+"""The page's section on parity: medians, gaps and deviations over the seeds of one family, by hand."""
+
+import pytest
+
+from coordinator.report.benchmarks.page import write_page
+from coordinator.report.benchmarks.parity import section
+from coordinator.sweeps.bench_log import BenchLog
+
+
+def noted(log, seed, split, plain, *, family="f", plan="fraud", protocol="masked_sum", wire=(32, 16, "float32")):
+    scores = {"auc": {"split": split, "plain": plain, "gap": split - plain}}
+    figures = {"plan": plan, "protocol": protocol, "seed": seed, "family": family, "scores": scores}
+    figures["training_loss"] = {"split": 0.25 + seed, "plain": 0.5 + seed, "gap": -0.25}
+    wire = dict(zip(("ring_bits", "fractional_bits", "cut_dtype"), wire, strict=True))
+    return log.append("parity", {**figures, **wire})
+
+
+def rows(text):
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return found[0], found[2:]
+
+
+@pytest.fixture
+def log(tmp_path):
+    return BenchLog(tmp_path)
+
+
+def test_a_family_is_one_row_over_its_seeds(log, tmp_path):
+    for seed, split, plain in ((1, 0.9, 0.8), (2, 0.5, 0.7), (3, 0.7, 0.7)):
+        noted(log, seed, split, plain)
+    head, (row, loss) = rows(section(log.records("parity"), tmp_path))
+    assert len(head) == len(row)
+    # gaps 0.1, -0.2, 0: mean -1/30, squares (4/30)^2 + (5/30)^2 + (1/30)^2 = 42/900, over 2, root 0.1528
+    assert row == [
+        "fraud",
+        "`masked_sum`",
+        "32 bits, f = 16",
+        "float32",
+        "auc",
+        "3",
+        "0.7000",
+        "0.7000",
+        "0.2000",
+        "1.5e-01",
+        "2.0e-01",
+    ]
+    assert loss[4:] == ["training loss", "3", "2.2500", "2.5000", "0.2500", "0.0e+00", "1.0e+00"]
+
+
+def test_wires_protocols_and_plans_do_not_mix(log, tmp_path):
+    noted(log, 1, 0.9, 0.9)
+    noted(log, 1, 0.9, 0.9, family="g", wire=(32, 16, "bfloat16"))
+    noted(log, 1, 0.9, 0.9, family="h", protocol="beaver", wire=(64, 20, "float32"))
+    noted(log, 1, 0.9, 0.9, family="i")  # of the same name, and another plan by its hash
+    found = rows(section(log.records("parity"), tmp_path))[1][::2]
+    assert [(row[1], row[2], row[3], row[5]) for row in found] == [
+        ("`masked_sum`", "32 bits, f = 16", "float32", "1"),
+        ("`masked_sum`", "32 bits, f = 16", "bfloat16", "1"),
+        ("`beaver`", "64 bits, f = 20", "float32", "1"),
+        ("`masked_sum`", "32 bits, f = 16", "float32", "1"),
+    ]
+
+
+def test_a_seed_that_was_run_again_counts_once(log, tmp_path):
+    noted(log, 1, 0.2, 0.9)
+    noted(log, 2, 0.9, 0.9)
+    noted(log, 1, 0.90002, 0.9)
+    _, (row, _) = rows(section(log.records("parity"), tmp_path))
+    assert row[5] == "2"
+    assert row[8] == "2.0e-05"
+
+
+def test_one_seed_has_no_deviation_and_equal_scores_no_gap(log, tmp_path):
+    noted(log, 7, 0.8, 0.8)
+    _, (row, _) = rows(section(log.records("parity"), tmp_path))
+    assert row[8:] == ["0", "–", "–"]
+
+
+def test_the_section_stands_on_the_page(log, tmp_path):
+    noted(log, 1, 0.9, 0.9)
+    assert "## Parity" in write_page(tmp_path, {"parity": section}).read_text()
+
+
+def test_without_records_there_is_no_section(tmp_path):
+    assert section([], tmp_path) == ""
