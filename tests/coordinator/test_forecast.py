@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from coordinator.forecast import forecast
-from kernel.plan_message import cut_dtype, scale_bits
+from kernel.fixed_point import FixedPoint
+from kernel.plan_message import cut_dtype, ring_of, share_ring
 from kernel.randomness import SecretKey
 from kernel.sealed_envelope import SealedLink
 from kernel.wire.codec import encode_ring, encode_tensor
@@ -115,7 +116,8 @@ def test_beaver_adds_openings_between_all_pairs_and_one_correction():
     opening = sum((5, 6, 7)) * WIDTH * 8
     for count in found.relayed_epoch_bytes.values():
         assert opening < count < opening + 250  # header, seal, frame
-    assert BATCH * WIDTH * 8 < found.epoch_bytes["coordinator>party-2"] < BATCH * WIDTH * 8 + 100
+    correction = BATCH * WIDTH * 4  # shortened to 32 bits like a share
+    assert correction < found.epoch_bytes["coordinator>party-2"] < correction + 100
     assert not any(link.startswith("coordinator>") and not link.endswith("party-2") for link in found.epoch_bytes)
     rows = round(BATCH / (1 - BEAVER.test_fraction))
     for count in found.set_up_bytes.values():
@@ -148,16 +150,17 @@ def on_the_wire(message, payload):
     return len(pack_frame(TensorFrame(message, payload))) + GRPC_FRAME_BYTES
 
 
-def words(of, rows, columns):
-    return encode_ring(np.zeros((rows, columns), f"u{of.ring.ring_bits // 8}"), scale_bits(of))
+def words(ring: FixedPoint, rows, columns):
+    return encode_ring(np.zeros((rows, columns), f"u{ring.ring_bits // 8}"), ring.fractional_bits)
 
 
 def numbers(of, rows, columns):
     return encode_tensor(np.zeros((rows, columns), np.float32), dtype=cut_dtype(of.cut_dtype))
 
 
-EVERY = [plan(), plan(ring=(64, 30)), plan(cut=BFLOAT16), BEAVER, BEAVER_HALVED]
-NAMES = ["masked_sum", "64 bits", "masked_sum bfloat16", "beaver", "beaver bfloat16"]
+BEAVER_32 = plan(plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER, (32, 11), 3)
+EVERY = [plan(), plan(ring=(64, 30)), plan(cut=BFLOAT16), BEAVER, BEAVER_HALVED, BEAVER_32]
+NAMES = ["masked_sum", "64 bits", "masked_sum bfloat16", "beaver", "beaver bfloat16", "beaver in 32 bits"]
 
 
 @pytest.mark.parametrize("of", EVERY, ids=NAMES)
@@ -166,7 +169,7 @@ def test_a_step_costs_the_frames_it_sends(of):
     found = forecast(of, BATCH, [5] * len(of.parties))
     wanted = Counter()
     names = [party.name for party in of.parties]
-    share, share_words = words(of, BATCH, WIDTH)
+    share, share_words = words(share_ring(of), BATCH, WIDTH)  # the dealer's correction is one more share
     gradient, gradient_numbers = numbers(of, BATCH, WIDTH)
     activation, activation_numbers = numbers(of, BATCH, LAST)
     for name in names:
@@ -193,7 +196,7 @@ def test_a_step_costs_the_frames_it_sends(of):
 
 def sealed_opening(of, columns, sender, receiver):
     """An opening of F as party.first_layer.beaver sends it, in the middle of a run."""
-    message, payload = words(of, columns, WIDTH)
+    message, payload = words(ring_of(of.ring), columns, WIDTH)
     opening = pack_frame(TensorFrame(relay_pb2.Opening(words=message, first_row=0), payload))
     key = SecretKey(bytes(32))
     link = SealedLink(sender, receiver, key, key, key)

@@ -141,6 +141,11 @@ def test_the_payload_is_a_view_of_the_data():
     assert not found.flags.writeable
 
 
+def test_a_frame_that_is_packed_already_stays_as_it_is():
+    packed = pack_frame(TensorFrame(common_pb2.Tensor(shape=[3]), b"abc"))
+    assert pack_frame(packed) is packed
+
+
 def test_packing_takes_the_numbers_as_they_are_then():
     """A frame refers to its array until it is packed; afterwards the array may change."""
     numbers = np.zeros(4, np.uint8)
