@@ -18,15 +18,21 @@ from rich.console import Console
 
 from coordinator.cli.training import train_here
 from coordinator.local.federation import local_table
-from coordinator.local.tables import table_columns
+from coordinator.local.tables import table_columns, table_size
 from coordinator.plan import Plan, parse_plan
 from coordinator.report.events import read_events
 from coordinator.sweeps.bench_log import Record, spread_of
-from kernel.errors import BadInputError
+from kernel.errors import BadInputError, RowsError
 from kernel.settings import parse_toml
+
+PAPER_SHAPES = {"fraud": (57_356, 28), "distress": (3_672, 555)}
+"""Rows and encoded columns of the tables that the paper's experiments run on here."""
 
 WARM_UP_EPOCHS = 2
 """Left out of every figure: the first passes through caches and compilers."""
+
+
+_GENERATED = "generated"
 
 
 @dataclass(frozen=True)
@@ -53,14 +59,20 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class EpochCase:
-    """One plan file under one variant with so many parties."""
+    """One plan file under one variant with so many parties.
+
+    Args:
+      generated: (rows, columns) of a generated table to stand for the plan's own.
+    """
 
     plan_file: Path
     variant: Variant
     parties: int
+    generated: tuple[int, int] | None = None
 
     def __str__(self) -> str:
-        return f"{self.plan_file.stem}, {self.variant}, n = {self.parties}"
+        rows = "" if self.generated is None else ", generated rows"
+        return f"{self.plan_file.stem}{rows}, {self.variant}, n = {self.parties}"
 
     def plan(self, epochs: int) -> tuple[str, Plan]:
         """Text and plan: the file's, with this case's words, parties and epochs, and no barrier in between."""
@@ -72,6 +84,8 @@ class EpochCase:
             "cut_dtype": self.variant.cut_dtype,
             "first_layer": {"protocol": self.variant.protocol, **ring},
         }
+        if self.generated is not None:
+            _put_generated(document, *self.generated)
         original = parse_plan(tomli_w.dumps(document), str(self.plan_file))
         if self.parties != len(original.parties):
             document["parties"] = _spread_columns(original, self.parties)
@@ -80,11 +94,15 @@ class EpochCase:
 
 
 def epoch_cases(plan_files: Sequence[Path] | None, parties: Sequence[int]) -> list[EpochCase]:
-    """Every variant with two parties, the plain protocols with more; default the paper's two experiments."""
+    """Every variant with two parties, the plain protocols with more.
+
+    Default: the paper's two experiments, on their own rows where they are here, else on generated ones of the same shape.
+    """
     folder = Path(str(files("coordinator.sweeps") / "plans"))
+    named = plan_files or [folder / f"{name}.toml" for name in PAPER_SHAPES]
     return [
-        EpochCase(file, variant, count)
-        for file in plan_files or [folder / "fraud.toml", folder / "distress.toml"]
+        EpochCase(file, variant, count, None if plan_files or _readable(file) else PAPER_SHAPES[file.stem])
+        for file in named
         for count in parties
         for variant in VARIANTS
         if count == 2 or (variant.ring_bits is None and variant.cut_dtype == "float32")
@@ -130,6 +148,7 @@ class EpochFigures:
         return {
             "case": str(case),
             "shape": case.plan_file.stem,
+            "rows_are": "generated" if case.generated else "real",
             "variant": str(case.variant),
             "parties": case.parties,
             "epochs": epochs,
@@ -179,6 +198,28 @@ def _phases(epochs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
             for phase, seconds in phases.items():
                 spent[role][phase].append(seconds)
     return {role: {phase: median(values) for phase, values in phases.items()} for role, phases in spent.items()}
+
+
+def _readable(file: Path) -> bool:
+    plan = parse_plan(file.read_text(encoding="utf-8"), str(file))
+    try:
+        for party in plan.parties:
+            table_size(party.table, local_table(plan, party.table), party.columns)
+    except RowsError:
+        return False
+    return True
+
+
+def _put_generated(document: dict[str, Any], rows: int, columns: int) -> None:
+    """The same document over a generated table, whose columns its parties share evenly."""
+    parties = document["parties"]
+    for number, party in enumerate(parties):
+        first, last = (columns * place // len(parties) for place in (number, number + 1))
+        party |= {"table": _GENERATED, "columns": [f"V{first + 1}..V{last}"]} | (
+            {"label": "y"} if "label" in party else {}
+        )
+    source = {"source": "builtin:generated", "generate": {"rows": rows, "columns": columns, "seed": document["seed"]}}
+    document["local"] = {"tables": {_GENERATED: source}}
 
 
 def _spread_columns(plan: Plan, parties: int) -> list[dict[str, Any]]:

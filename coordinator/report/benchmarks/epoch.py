@@ -32,7 +32,7 @@ def section(records: list[Record], plots: Path) -> str:
         name = f"epoch-{shape}.png"
         _plot(shape, cases, plots / name)
         parts += [
-            f"### {shape}: {cases[0]['rows']:,} rows, {cases[0]['steps']} steps an epoch\n",
+            f"### {shape}: {cases[0]['rows']:,} {cases[0]['rows_are']} rows, {cases[0]['steps']} steps an epoch\n",
             _ratios(cases),
             f"![Milliseconds an epoch, {shape}](benchmarks/{name})\n",
             _phases(cases),
@@ -99,22 +99,25 @@ def _plot(shape: str, cases: Sequence[Record], file: Path) -> None:
 
     def draw(axes: Any) -> None:
         places = range(len(cases))
-        axes.barh(
-            places, [case["seconds"]["median"] * 1e3 for case in cases], color=METHOD_COLOURS["split"], height=0.55
-        )
+        milliseconds = {
+            key: [case[f"{key}seconds"]["median"] * 1e3 for case in cases] for key in ("", "keras_fit_", "tf_function_")
+        }
+        axes.barh(places, milliseconds[""], color=METHOD_COLOURS["split"], height=0.55, label="split")
         for loop in ("keras_fit", "tf_function"):
-            values = [case[f"{loop}_seconds"]["median"] * 1e3 for case in cases]
-            axes.plot(values, places, "D", color=METHOD_COLOURS[loop], label=LOOP_LABELS[loop], markersize=7)
+            colour = METHOD_COLOURS[loop]
+            axes.plot(milliseconds[f"{loop}_"], places, "D", color=colour, label=LOOP_LABELS[loop], markersize=7)
         for place, case in zip(places, cases, strict=True):
-            text = f"  {case['over_keras_fit']['median']:.2f} × fit, {case['over_tf_function']['median']:.1f} × tf.function"
-            axes.text(
-                max(case[key]["median"] for key in ("seconds", "keras_fit_seconds")) * 1e3, place, text, va="center"
+            text = (
+                f"{case['over_keras_fit']['median']:.2f} × fit, {case['over_tf_function']['median']:.1f} × tf.function"
             )
+            end = max(values[place] for values in milliseconds.values())
+            axes.annotate(text, (end, place), xytext=(9, 0), textcoords="offset points", va="center", fontsize=9)
         axes.set_yticks(places, [f"{case['variant']}, n = {case['parties']}" for case in cases])
         axes.invert_yaxis()
-        axes.set_xlim(0, axes.get_xlim()[1] * 1.45)
-        axes.set_xlabel("milliseconds an epoch")
-        axes.set_title(f"{shape}: an epoch of the split network (bars) beside plain training")
-        axes.legend(loc="lower right")
+        axes.set_xlim(0, axes.get_xlim()[1] * 1.4)
+        axes.set_xlabel("milliseconds per epoch (median)")
+        axes.set_title(f"{shape}: an epoch of the split network beside plain training", loc="left")
+        axes.grid(visible=False, axis="y")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), ncols=3, frameon=False, fontsize=9)
 
-    save_figure(file, draw, width=9.0, height=1.2 + 0.5 * len(cases))
+    save_figure(file, draw, width=9.0, height=1.7 + 0.5 * len(cases))

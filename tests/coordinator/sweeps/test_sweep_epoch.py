@@ -1,14 +1,16 @@
 """coordinator.sweeps.epoch: the cases' plans, and what is made of a run's numbers."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from coordinator.local.tables import table_size
 from coordinator.plan import parse_plan
 from coordinator.report.benchmarks import epoch as epoch_section
 from coordinator.report.benchmarks.page import write_page
 from coordinator.sweeps.bench_log import BenchLog
-from coordinator.sweeps.epoch import VARIANTS, EpochCase, EpochFigures, Variant, run_epochs
+from coordinator.sweeps.epoch import PAPER_SHAPES, VARIANTS, EpochCase, EpochFigures, Variant, epoch_cases, run_epochs
 from kernel.errors import BadInputError
 
 PLAN = """
@@ -120,3 +122,21 @@ def test_ratios_are_taken_within_a_repetition_and_the_warm_up_is_left_out(plan_f
     )
     assert "clinic: share 100.0, wait 200.0" in page
     assert (tmp_path / "benchmarks" / "epoch-little.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_default_cases_are_the_plans_that_are_deployed():
+    """The package carries copies: an installed `bench` has no deploy directory beside it."""
+    cases = epoch_cases(None, [2, 3])
+    assert {case.plan_file.stem for case in cases} == set(PAPER_SHAPES)
+    for file in {case.plan_file for case in cases}:
+        assert file.read_bytes() == (Path(__file__).parents[3] / "deploy" / "plans" / file.name).read_bytes()
+    assert len(cases) == 2 * (len(VARIANTS) + 2)
+
+
+def test_generated_rows_stand_for_tables_that_are_not_here():
+    file = next(case.plan_file for case in epoch_cases(None, [2]) if case.plan_file.stem == "distress")
+    _, plan = EpochCase(file, VARIANTS[0], 3, (90, 555)).plan(3)
+    assert table_size("generated", plan.local.tables["generated"], ["V1..V555"]) == (90, 555)
+    assert sum(len(party.columns) for party in plan.parties) == 555
+    assert [party.label for party in plan.parties] == ["y", None, None]
+    assert plan.network.widths == (400, 16, 8)
