@@ -141,11 +141,11 @@ class PartySession:
             wait_seconds=wait,
         )
         self.state = advance(self.state, RunState.READY)
+        self._end_account()
         return coordination_pb2.Begun()
 
     def train_epoch(self, order: coordination_pb2.TrainEpoch) -> coordination_pb2.EpochDone:
         self.state = advance(self.state, RunState.TRAINING)
-        self._take_usage()  # set-up and earlier epochs are not this epoch's bytes
         rounds = self._rounds()
         started = time.perf_counter()
         row_order: RowIndices = epoch_order(self._split.train, order.batch_seed)
@@ -190,7 +190,9 @@ class PartySession:
         if self._head is not None:
             parts[_LABEL_HEAD] = self._head.state()
             parts[_LABELS] = self._label_encoder.state()
-        return coordination_pb2.BarrierHeld(barrier=order.barrier, manifest_hash=self._store.hold(order.barrier, parts))
+        held = self._store.hold(order.barrier, parts)
+        self._end_account()
+        return coordination_pb2.BarrierHeld(barrier=order.barrier, manifest_hash=held)
 
     def predict(self) -> coordination_pb2.Predicted:
         """Forward pass on new rows; the predictions stay at the label holder."""
@@ -329,6 +331,10 @@ class PartySession:
 
     def _take_usage(self) -> tuple[Usage, Usage]:
         return self._usage.take(), self._relayed.take() if self._relayed is not None else []
+
+    def _end_account(self) -> None:
+        """What was spent so far is no epoch's. Not when an epoch is ordered: by then a peer may have sent its first opening."""
+        self._take_usage()
 
     def _check_interrupted(self) -> None:
         """Called before a stream is opened, and when it is set: `interrupt` has met the stream, or is met here."""

@@ -6,6 +6,7 @@ from house import CELL_ERRORS, CELL_MEANS, CELL_WORST, House
 from local_runs import part, plan_toml
 from recordings import SERVER, Recording
 
+from kernel.plan_message import share_ring
 from kernel.wire.codec import decode_tensor
 from protos.v1 import common_pb2
 
@@ -119,7 +120,7 @@ def test_only_the_cut_is_rounded(halved: Recording):
     assert kinds == AT_THE_CUT
     for one in halved.received(SERVER, "PartyFrame.share"):
         share = one.message.share
-        assert share.ring_bits == halved.run.plan.first_layer.ring[0]
+        assert share.ring_bits == share_ring(halved.run.plan.message()).ring_bits
         assert len(one.payload) == share.shape[0] * share.shape[1] * share.ring_bits // 8
 
 
