@@ -83,7 +83,6 @@ class Beaver:
         }
         self._row_norm = float(np.abs(block.rows_in_memory()).sum(axis=1).max(initial=0.0))
         self._own_theta, self._foreign_theta = self._streams("share-theta")
-        self._used: set[StreamPosition] = set()
         self._steps: Ahead[_Prepared] = Ahead(self._prepare)
         self._e: RingArray = np.empty((0, 0), ring_dtype(ring.ring_bits))
         self._factors = self._e
@@ -153,9 +152,6 @@ class Beaver:
         """[2]: nothing here depends on the weights."""
         if self._seeded is None:
             raise StepError("a share was asked for before E was opened")
-        if position in self._used:
-            raise StepError(f"the triple of step {position.step} was used before; a triple is used once")
-        self._used.add(position)
         width = self._block.weights.shape[1]
         v_share = self._seeded.v(self._columns, width, position)
         f_share = np.negative(v_share)
