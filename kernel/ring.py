@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 RingBits = Literal[32, 64]
 RingArray = NDArray[np.unsignedinteger[Any]]
 
+_BLOCK_ROWS, _BLOCK_INNER = 32, 64
 _PARALLEL_PRODUCTS = 1 << 23  # below this many multiplications a second thread costs more than it brings
 
 
@@ -65,8 +66,9 @@ def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]
     import numba  # late: half a second, and only the beaver protocol multiplies in the ring
 
     # Two functions, not one under two options: numba's disk cache knows a function by name and line only, and would
-    # hand the serial machine code to the parallel kernel. Four inner words at a time: a fourth of the passes over
-    # total (measured 1.1-1.8 times the plain loop; blocks in cache and eight at a time brought no more).
+    # hand the serial machine code to the parallel kernel. Four inner words at a time: a fourth of the passes over total.
+    # The parallel one keeps 64 rows of right in cache for 32 rows of left. Measured against the plain loop on one core:
+    # 1.8 times at 5000 x 28 x 8 (both rings); at 2570 x 556 x 400 1.5 times in 32 bits and the same in 64.
     def multiply_serially(left: Any, right: Any, total: Any) -> None:
         fours = left.shape[1] // 4 * 4
         for row in range(left.shape[0]):
@@ -85,21 +87,25 @@ def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]
                     total[row, column] += factor * right[inner, column]
 
     def multiply_in_parallel(left: Any, right: Any, total: Any) -> None:
-        fours = left.shape[1] // 4 * 4
-        for row in numba.prange(left.shape[0]):
-            for inner in range(0, fours, 4):
-                a, b, c, d = left[row, inner], left[row, inner + 1], left[row, inner + 2], left[row, inner + 3]
-                for column in range(right.shape[1]):
-                    total[row, column] += (
-                        a * right[inner, column]
-                        + b * right[inner + 1, column]
-                        + c * right[inner + 2, column]
-                        + d * right[inner + 3, column]
-                    )
-            for inner in range(fours, left.shape[1]):
-                factor = left[row, inner]
-                for column in range(right.shape[1]):
-                    total[row, column] += factor * right[inner, column]
+        rows, inners = left.shape
+        for block in numba.prange((rows + _BLOCK_ROWS - 1) // _BLOCK_ROWS):
+            for first in range(0, inners, _BLOCK_INNER):
+                end = min(inners, first + _BLOCK_INNER)
+                fours = first + (end - first) // 4 * 4
+                for row in range(block * _BLOCK_ROWS, min(rows, (block + 1) * _BLOCK_ROWS)):
+                    for inner in range(first, fours, 4):
+                        a, b, c, d = left[row, inner], left[row, inner + 1], left[row, inner + 2], left[row, inner + 3]
+                        for column in range(right.shape[1]):
+                            total[row, column] += (
+                                a * right[inner, column]
+                                + b * right[inner + 1, column]
+                                + c * right[inner + 2, column]
+                                + d * right[inner + 3, column]
+                            )
+                    for inner in range(fours, end):
+                        factor = left[row, inner]
+                        for column in range(right.shape[1]):
+                            total[row, column] += factor * right[inner, column]
 
     compiled: Callable[[RingArray, RingArray, RingArray], None] = numba.njit(
         multiply_in_parallel if parallel else multiply_serially, parallel=parallel, cache=True, nogil=True

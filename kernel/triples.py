@@ -40,6 +40,10 @@ class SeededShares:
         """Share of a fresh V, words [columns, width]."""
         return self._v.words((columns, width), self._bits, position)
 
+    def fill_v(self, out: RingArray, position: StreamPosition) -> None:
+        """The share of V into an array of its shape."""
+        self._v.fill(out, position)
+
     def add_v(self, total: RingArray, position: StreamPosition) -> None:
         """``total +=`` the share of V."""
         self._v.add_to(total, position)
@@ -47,6 +51,10 @@ class SeededShares:
     def c(self, batch: int, width: int, position: StreamPosition) -> RingArray:
         """Share of C before the correction, words [batch, width]."""
         return self._c.words((batch, width), self._bits, position)
+
+    def fill_c(self, out: RingArray, position: StreamPosition) -> None:
+        """The share of C before the correction into an array of its shape."""
+        self._c.fill(out, position)
 
     def subtract_c(self, total: RingArray, position: StreamPosition) -> None:
         """``total -=`` the share of C."""

@@ -14,7 +14,8 @@ from kernel.wire.stream import InboundStream
 from kernel.wire.tensor_frame import TensorFrame
 from protos.v1 import common_pb2, dealing_pb2
 
-_PREFETCH = 4
+_PREFETCH = 1
+"""Corrections waiting here; more would take the link from the step that is due."""
 
 
 class DealerClient:

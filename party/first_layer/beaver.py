@@ -15,6 +15,7 @@ share is rounded, so that a run repeats bit for bit whatever the masks.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,19 +38,29 @@ from party.peer_links import PeerLinks
 from protos.v1 import common_pb2, relay_pb2
 
 _CHUNK_BYTES = 1 << 20
+_CHUNKS_IN_FLIGHT = 2
+"""Chunks of E sent before the first peer's must be here: a link is idle in neither direction."""
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A step before its weights are known [2]."""
+    """A step before its weights are known [2]. All three are parts of buffers that the next step overwrites."""
 
     f_share: RingArray
     """<F> without this party's Theta: [columns, width]."""
     partial: RingArray
-    """E_b <V> + <C>: [batch, width]."""
+    """E_b <V> + <C> + zero-mask: [batch, width]."""
     factor: RingArray
     """What F is multiplied by: [batch, columns]."""
-    pad: RingArray
+
+
+class _Buffers:
+    """Memory of a step, for batches of so many rows; allocated once a run."""
+
+    def __init__(self, rows: int, columns: int, width: int, dtype: np.dtype[Any]) -> None:
+        self.v, self.f_share = (np.empty((columns, width), dtype) for _ in range(2))
+        self.partial = np.empty((rows, width), dtype)
+        self.e, self.factor = (np.empty((rows, columns), dtype) for _ in range(2))
 
 
 class Beaver:
@@ -85,10 +96,11 @@ class Beaver:
         self._steps: Ahead[_Prepared] = Ahead(self._prepare)
         self._e: RingArray = np.empty((0, 0), ring_dtype(ring.ring_bits))
         self._factors = self._e
+        self._buffers = _Buffers(0, 0, 0, self._e.dtype)
         self._seeded: SeededShares | None = None
 
     def begin(self) -> None:
-        """Open E [1], in chunks that every party sends and receives in step."""
+        """Open E [1], in chunks."""
         load_ring_kernels(self._ring.ring_bits)
         seeded = self._seeded = SeededShares(self._dealer.enrol(), self._ring.ring_bits)
         rows, me = len(self._block.rows), self._membership.me
@@ -108,16 +120,24 @@ class Beaver:
         e_share -= u_share
         opened = e_share.copy()
         chunk_rows = max(1, _CHUNK_BYTES // (e_share.itemsize * self._columns))
-        for number, start in enumerate(range(0, rows, chunk_rows)):
-            piece = slice(start, min(rows, start + chunk_rows))
-            header = self._membership.header(0, number, common_pb2.PURPOSE_SET_UP)
-            self._open_piece(e_share[piece], opened[piece], start, "opening-e", header)
+        pieces = [slice(start, min(rows, start + chunk_rows)) for start in range(0, rows, chunk_rows)]
+        headers = [self._membership.header(0, number, common_pb2.PURPOSE_SET_UP) for number in range(len(pieces))]
+        for number, (piece, header) in enumerate(zip(pieces, headers, strict=True)):
+            self._send_opening(e_share[piece], piece.start, "opening-e", header)
+            if number >= _CHUNKS_IN_FLIGHT:
+                due = number - _CHUNKS_IN_FLIGHT
+                self._add_openings(opened[pieces[due]], pieces[due].start, "opening-e", headers[due])
+        for piece, header in list(zip(pieces, headers, strict=True))[-_CHUNKS_IN_FLIGHT:]:
+            self._add_openings(opened[piece], piece.start, "opening-e", header)
         self._e = opened
         if self._membership.names[0] == me:
             u_share += opened
         self._factors = u_share
 
     def open_pass(self, epoch: int, purpose: int, batches: Sequence[RowIndices]) -> None:
+        largest = max(len(rows) for rows in batches)
+        if largest > len(self._buffers.partial):
+            self._buffers = _Buffers(largest, self._columns, self._block.weights.shape[1], self._e.dtype)
         self._steps.open_pass(epoch, purpose, batches)
         self._dealer.open_pass(epoch, purpose)
 
@@ -136,34 +156,35 @@ class Beaver:
         f_share[self._parts[self._membership.me]] += self._ring.encode(
             weights.astype(np.float64), "first-layer weight of this party"
         )
-        f = f_share.copy()
-        self._open_piece(f_share, f, 0, "opening-f", header)  # [3]
-        share = finish_product(prepared.partial, prepared.factor, f)  # [4]
+        self._send_opening(f_share, 0, "opening-f", header)  # [3]
+        self._add_openings(f_share, 0, "opening-f", header)
+        share = finish_product(prepared.partial, prepared.factor, f_share)  # [4]
         correction = self._dealer.correction(header, share.shape)
         if correction is not None:
             share += correction
-        share += prepared.pad
         return share
 
     def _prepare(self, position: StreamPosition, rows: RowIndices) -> _Prepared:
         """[2]: nothing here depends on the weights."""
         if self._seeded is None:
             raise StepError("a share was asked for before E was opened")
-        width = self._block.weights.shape[1]
-        v_share = self._seeded.v(self._columns, width, position)
-        f_share = np.negative(v_share)
+        buffers, batch = self._buffers, len(rows)
+        v_share, f_share = buffers.v, buffers.f_share
+        self._seeded.fill_v(v_share, position)
+        np.negative(v_share, out=f_share)
         for name, part in self._parts.items():
             if name != self._membership.me:
                 self._foreign_theta[name].add_to(f_share[part], position)
         for stream in self._own_theta.values():
             stream.subtract_from(f_share[self._parts[self._membership.me]], position)
-        c_share = self._seeded.c(len(rows), width, position)
-        return _Prepared(
-            f_share,
-            prepare_product(self._e[rows], v_share, c_share),
-            self._factors[rows],
-            self._mask.pad(c_share.shape, self._ring.ring_bits, position),
-        )
+        c_share = buffers.partial[:batch]
+        self._seeded.fill_c(c_share, position)
+        # mode="clip" spares take a copy of its own; the rows are this run's, within the table
+        e = np.take(self._e, rows, axis=0, out=buffers.e[:batch], mode="clip")
+        factor = np.take(self._factors, rows, axis=0, out=buffers.factor[:batch], mode="clip")
+        partial = prepare_product(e, v_share, c_share)
+        self._mask.apply(partial, position)
+        return _Prepared(f_share, partial, factor)
 
     def _streams(self, purpose: str) -> tuple[dict[str, Keystream], dict[str, Keystream]]:
         """Per peer, the keystream that is its share of this party's block, and that of this party's share of its block."""
@@ -177,14 +198,14 @@ class Beaver:
 
         return of(me), of(None)
 
-    def _open_piece(
-        self, share: RingArray, total: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader
-    ) -> None:
-        """Send ``share`` to every peer and add theirs to ``total``: reveals the masked value to all parties."""
+    def _send_opening(self, share: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader) -> None:
         words, payload = encode_ring(share, self._ring.fractional_bits)
         opening = pack_frame(TensorFrame(relay_pb2.Opening(words=words, first_row=first_row), payload))
         for peer in self._links.links:
             self._links.send(peer, topic, opening, header)
+
+    def _add_openings(self, total: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader) -> None:
+        """Add every peer's share to ``total``, which holds this party's own: reveals the masked value to all parties."""
         for peer in self._links.links:
             theirs = unpack_frame(relay_pb2.Opening.FromString, self._links.receive(peer, topic, header))
             if theirs.message.first_row != first_row:
@@ -194,7 +215,7 @@ class Beaver:
                 theirs.payload,
                 ring_bits=self._ring.ring_bits,
                 fractional_bits=self._ring.fractional_bits,
-                shape=share.shape,
+                shape=total.shape,
                 what=f"{topic} of {peer!r}",
             )
 
