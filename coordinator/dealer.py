@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from kernel.batch_order import RowIndices, batches
 from kernel.errors import StepError
 from kernel.fixed_point import FixedPoint
 from kernel.randomness import SecretKey, SecureRandomness, StreamPosition
 from kernel.ring import load_ring_kernels
-from kernel.shares import drop_low_bits
 from kernel.triples import TripleDealer
 from kernel.wire.codec import encode_ring
 from kernel.wire.server import require
@@ -34,8 +31,7 @@ class Deal:
     generation: int
     seeds: dict[str, SecretKey]
     batch_rows: int
-    share_fractional_bits: int
-    dropped_bits: int
+    fractional_bits: int
     row_order: RowOrder
     triples: TripleDealer
     dealt: set[tuple[int, int]]
@@ -63,23 +59,19 @@ class Dealer:
         width: int,
         batch_rows: int,
         ring: FixedPoint,
-        share_fractional_bits: int,
         row_order: RowOrder,
     ) -> None:
         """Draw seeds for a generation; what was dealt before is forgotten.
 
         Args:
-          ring: of the factors; share_fractional_bits: what is left of a product's 2f on the wire.
+          ring: of the factors; the triples are of the same words.
         """
         load_ring_kernels(ring.ring_bits)
         randomness = SecureRandomness()
         seeds = {party: randomness.key() for party in parties}
         triples = TripleDealer(seeds, rows, columns, width, ring.ring_bits)
-        dropped = 2 * ring.fractional_bits - share_fractional_bits
         with self._lock:
-            self._deal = Deal(
-                run, generation, seeds, batch_rows, share_fractional_bits, dropped, row_order, triples, set()
-            )
+            self._deal = Deal(run, generation, seeds, batch_rows, ring.fractional_bits, row_order, triples, set())
 
     def close(self) -> None:
         with self._lock:
@@ -133,8 +125,6 @@ class DealingService(dealing_pb2_grpc.DealingServicer):
         order = self._dealer.open_pass(deal, purpose, request.epoch)
         for step, rows in enumerate(batches(order, deal.batch_rows)):
             words = deal.triples.correction(rows, StreamPosition(request.epoch, step, purpose))
-            if words.dtype != np.uint32:
-                words = drop_low_bits(words, deal.dropped_bits)  # one more share of z1, as far as the wire is concerned
             header = common_pb2.StepHeader(
                 run=deal.run,
                 generation=deal.generation,
@@ -143,5 +133,5 @@ class DealingService(dealing_pb2_grpc.DealingServicer):
                 purpose=purpose,
                 sender=self._name,
             )
-            message, payload = encode_ring(words, deal.share_fractional_bits)
+            message, payload = encode_ring(words, 2 * deal.fractional_bits)
             yield TensorFrame(dealing_pb2.Correction(header=header, words=message), payload)

@@ -122,7 +122,7 @@ class Plan(Settings):
         if network.loss != "multiclass" and network.outputs != 1:
             raise ValueError(f"{network.loss} has one output, the plan says {network.outputs}")
         largest = self.batch_rows * max(
-            network.widths[0] * (8 if self.first_layer.ring[0] == 64 and self.first_layer.protocol != "beaver" else 4),
+            network.widths[0] * self.first_layer.ring[0] // 8,
             network.widths[-1] * 4,
         )
         if largest > MAX_MESSAGE_BYTES:

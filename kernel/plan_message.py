@@ -24,9 +24,6 @@ _MAX_WIDTH = 1 << 16
 MIN_INTEGER_BITS = 8
 """Room z1 must have: a plan with less could be made to overflow, and each overflow tells a magnitude."""
 
-_SHARE_FRACTIONAL_BITS = 16
-"""Of beaver's shares in a ring of 64 bits: as fine as masked_sum's default, with 15 integer bits left for z1."""
-
 _OWN_NAMES = re.compile(r"lobby|doctor-.*|predictions|initialisation\.key|secrets\.key|.*\.part")
 
 
@@ -122,31 +119,20 @@ def ring_of(ring: plan_pb2.RingPlan) -> FixedPoint:
         raise WireError(f"the plan's ring cannot be used: {error}") from error
 
 
-def share_fractional_bits(ring_bits: int, fractional_bits: int, *, beaver: bool) -> int:
-    """Fractional bits of a share of z1 on the wire, from the plan's ring.
-
-    masked_sum encodes the product itself. beaver multiplies two encoded factors; in a ring of 64 bits their product's low
-    bits are dropped (`kernel.shares.drop_low_bits`, at most 32), so that its shares, too, are words of 32 bits.
-    """
-    if not beaver:
-        return fractional_bits
-    if ring_bits == 32:
-        return 2 * fractional_bits
-    return max(2 * fractional_bits - 32, min(2 * fractional_bits, _SHARE_FRACTIONAL_BITS))
-
-
 def spare_bits(ring_bits: int, fractional_bits: int, *, beaver: bool) -> int:
-    """Integer bits that a plan's ring leaves for z1, its sign apart."""
-    share_bits = 32 if beaver else ring_bits
-    return share_bits - 1 - share_fractional_bits(ring_bits, fractional_bits, beaver=beaver)
+    """Integer bits that a plan's ring leaves for z1, its sign apart: beaver multiplies two encoded factors."""
+    return ring_bits - 1 - (2 * fractional_bits if beaver else fractional_bits)
 
 
 def share_ring(plan: plan_pb2.RunPlan) -> FixedPoint:
-    """The ring in which parties send shares of z1, with headroom for all of them; z1 = signed word / 2^f."""
-    beaver = plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
-    factors = ring_of(plan.ring)
-    fractional_bits = share_fractional_bits(factors.ring_bits, factors.fractional_bits, beaver=beaver)
-    return FixedPoint(32 if beaver else factors.ring_bits, fractional_bits, addends=len(plan.parties))
+    """The ring of the shares of z1, with headroom for all parties; z1 = signed word / 2^f.
+
+    f is the plan's where the product is encoded (masked_sum), and twice the plan's where two encoded factors are
+    multiplied (beaver).
+    """
+    ring = ring_of(plan.ring)
+    factors = 2 if plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER else 1
+    return FixedPoint(ring.ring_bits, factors * ring.fractional_bits, addends=len(plan.parties))
 
 
 def cut_dtype(message: common_pb2.DType) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 
 from kernel.errors import StepError, WireError
+from kernel.fixed_point import FixedPoint
 from kernel.randomness import SecretKey
 from kernel.ring import RingArray
 from kernel.wire.codec import decode_ring
@@ -17,13 +18,11 @@ _PREFETCH = 4
 
 
 class DealerClient:
-    """Dealer of one run generation."""
+    """Dealer of one run generation; ``ring`` is that of the shares of z1."""
 
-    def __init__(
-        self, stub: Any, *, me: str, run: str, generation: int, fractional_bits: int, wait_seconds: float
-    ) -> None:
+    def __init__(self, stub: Any, *, me: str, run: str, generation: int, ring: FixedPoint, wait_seconds: float) -> None:
         self._stub, self._me, self._run, self._generation = stub, me, run, generation
-        self._fractional_bits, self._wait = fractional_bits, wait_seconds
+        self._ring, self._wait = ring, wait_seconds
         self._holds_corrections = False
         self._corrections: InboundStream[TensorFrame[dealing_pb2.Correction]] | None = None
 
@@ -52,7 +51,7 @@ class DealerClient:
             self._corrections = InboundStream(self._stub.Corrections(request), "the dealer", prefetch=_PREFETCH)
 
     def correction(self, header: common_pb2.StepHeader, shape: tuple[int, ...]) -> RingArray | None:
-        """The correction of the step that is due, uint32 like a share on the wire; None where another party adds it.
+        """The correction of the step that is due, words like a share's; None where another party adds it.
 
         Raises:
           StepError: the dealer is at another step.
@@ -70,8 +69,8 @@ class DealerClient:
         return decode_ring(
             frame.message.words,
             frame.payload,
-            ring_bits=32,
-            fractional_bits=self._fractional_bits,
+            ring_bits=self._ring.ring_bits,
+            fractional_bits=self._ring.fractional_bits,
             shape=shape,
             what="a triple's correction",
         )

@@ -81,7 +81,6 @@ class Trainer:
         self._stream, self._wait = stream, wait_seconds
         self.phases = PhaseClock()
         self._batches = Ahead(lambda _, rows: block.rows[rows])
-        self._passes: set[tuple[int, int]] = set()
 
     def train(self, order: RowIndices, batch_rows: int, epoch: int, progress: OnProgress) -> float:
         """One epoch in ``order``; returns the mean loss over rows (0 at feature holders)."""
@@ -136,12 +135,6 @@ class Trainer:
     def _open_pass(
         self, epoch: int, purpose: common_pb2.Purpose, order: RowIndices, batch_rows: int
     ) -> list[RowIndices]:
-        """A pass happens once per generation: its masks and triples must not hide two different products."""
-        if (purpose, epoch) in self._passes:
-            raise StepError(
-                f"epoch {epoch} was ordered twice in one generation; masks are used once: resume in a new generation"
-            )
-        self._passes.add((purpose, epoch))
         passed = list(batches(order, batch_rows))
         self._batches.open_pass(epoch, purpose, passed)
         self._first_layer.open_pass(epoch, purpose, passed)

@@ -123,6 +123,9 @@ _PROTOCOLS = Annotated[list[str] | None, typer.Option("--protocol", help="masked
 _EPOCHS = Annotated[int, typer.Option(min=1, help="epochs that count; one more is trained first")]
 _SHAPING = Annotated[str, typer.Option(help="auto, namespaces (root, iproute2), relay (TCP, in this process)")]
 _DELAY = Annotated[float, typer.Option(help="milliseconds added each way; the relay has it, namespaces need netem")]
+_GENERATED = Annotated[
+    int | None, typer.Option(min=2, help="so many made-up rows (columns V1, V2, … and y) in place of the plan's tables")
+]
 _RUNS = Annotated[Path | None, typer.Option(help="keep run directories here; default: they go with the command")]
 
 
@@ -136,13 +139,20 @@ def bandwidth(
     epochs: _EPOCHS = 3,
     shaping: _SHAPING = "auto",
     delay_ms: _DELAY = 0.0,
+    generated: _GENERATED = None,
     runs: _RUNS = None,
     out: Out = Path(),
 ) -> None:
     """Seconds of an epoch over the rate of the parties' links, beside the limit of the wire (P2N2, Fig. 5)."""
     from coordinator.cli.link_benches import bench_bandwidth
 
-    options = {"protocols": protocol, "epochs": epochs, "shaping": shaping, "delay_ms": delay_ms}
+    options = {
+        "protocols": protocol,
+        "epochs": epochs,
+        "shaping": shaping,
+        "delay_ms": delay_ms,
+        "generated_rows": generated,
+    }
     bench_bandwidth(plan, rates, runs, out, **options)
 
 
@@ -158,13 +168,20 @@ def size(
     epochs: _EPOCHS = 3,
     shaping: _SHAPING = "auto",
     delay_ms: _DELAY = 0.0,
+    generated: _GENERATED = None,
     runs: _RUNS = None,
     out: Out = Path(),
 ) -> None:
     """Seconds of an epoch over the number of rows at one rate, and the line through them (P2N2, Fig. 6)."""
     from coordinator.cli.link_benches import bench_size
 
-    options = {"protocols": protocol, "epochs": epochs, "shaping": shaping, "delay_ms": delay_ms}
+    options = {
+        "protocols": protocol,
+        "epochs": epochs,
+        "shaping": shaping,
+        "delay_ms": delay_ms,
+        "generated_rows": generated,
+    }
     bench_size(plan, fractions, rate, rows, runs, out, **options)
 
 

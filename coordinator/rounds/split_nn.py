@@ -181,7 +181,6 @@ class SplitNnRounds:
                 width=self._plan.network.widths[0],
                 batch_rows=self._plan.batch_rows,
                 ring=ring_of(self._plan.ring),
-                share_fractional_bits=share_ring(self._plan).fractional_bits,
                 row_order=self._row_order(self._prepared[self._names[0]].rows),
             )
         self._stack.begin(

@@ -48,6 +48,7 @@ def run_bandwidth(
             "shaping": links.kind,
             "delay_ms": bench.delay_ms,
             "parties": len(parties),
+            "generated_rows": bench.generated_rows,
             "batch_rows": plan.batch_rows,
             "points": points[protocol],
             "baseline": {"seconds": plain},

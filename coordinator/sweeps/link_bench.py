@@ -5,6 +5,7 @@ the directions follow one another (share up, h_L down, dL/dh_L up, dL/dz1 down),
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ from kernel.errors import SettingsError, TertiumError
 from kernel.settings import parse_toml
 
 Figures = dict[str, Any]
+_GENERATED = re.compile(r"V[1-9]\d{0,3}")
 DEFINITION = (
     "wire limit = bytes of the busiest party's access link in an epoch (up + down, as metered) / rate; "
     "the rate is that of each direction of a party's link"
@@ -41,6 +43,7 @@ class LinkBench:
     Args:
       what: names the plan in errors; epochs: counted ones, one more is trained first and not counted.
       delay_ms: each way; runs: where run directories go.
+      generated_rows: a made-up table of so many rows in place of the plan's own.
     """
 
     plan_text: str
@@ -50,6 +53,14 @@ class LinkBench:
     shaping: str
     delay_ms: float
     runs: Path
+    generated_rows: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The plan file, over made-up rows where these are asked for."""
+        if self.generated_rows is None:
+            return self.plan_text
+        return generated_plan(self.plan_text, self.what, self.generated_rows)
 
     def plan(self, protocol: str, text: str | None = None) -> tuple[str, Plan]:
         """The plan as it is trained: text and model.
@@ -57,7 +68,7 @@ class LinkBench:
         Raises:
           SettingsError: the plan or the protocol is none.
         """
-        document = parse_toml(text or self.plan_text, self.what)
+        document = parse_toml(text or self.text, self.what)
         own = document.get("first_layer", {})
         changed = None if isinstance(own, dict) and own.get("protocol", "masked_sum") == protocol else protocol
         document |= {"epochs": self.epochs + 1, "barrier_every_epochs": self.epochs + 1}
@@ -84,6 +95,28 @@ def sized_plan(plan_text: str, what: str, rows: int) -> str:
     plan, document = parse_plan(plan_text, what), parse_toml(plan_text, what)
     tables = {table: local_table(plan, table) for table in {party.table for party in plan.parties}}
     document["local"] = {"tables": {table: {**section, "first_rows": rows} for table, section in tables.items()}}
+    return tomli_w.dumps(document)
+
+
+def generated_plan(plan_text: str, what: str, rows: int) -> str:
+    """The plan over the made-up table, which has as many columns as the plan names: V1, V2, … and the label y.
+
+    Raises:
+      SettingsError: the plan names other columns; too few rows.
+    """
+    plan, document = parse_plan(plan_text, what), parse_toml(plan_text, what)
+    if rows < 2:
+        raise SettingsError(f"{rows} made-up rows were asked for; wanted 2 or more")
+    names = [end for party in plan.parties for columns in party.columns for end in columns.split("..")]
+    strange = [name for name in names if not _GENERATED.fullmatch(name)]
+    strange += [party.label for party in plan.parties if party.label not in (None, "y")]
+    if strange:
+        raise SettingsError(
+            f"{what} names the column {strange[0]!r}; the made-up table has V1, V2, … and the label y: use a plan with these"
+        )
+    size = {"rows": rows, "columns": max(int(name[1:]) for name in names)}
+    tables = {party.table for party in plan.parties}
+    document["local"] = {"tables": {table: {"source": "builtin:generated", "generate": size} for table in tables}}
     return tomli_w.dumps(document)
 
 

@@ -23,8 +23,7 @@ A product of a secret with a matrix all parties know is local.
   today for i = 1: both gradients of layer i are then local products, and for i = 1 X^T G_1 is not even on shares.
   For i = L the activation is secret too, h_L is opened to the label holder alone, and its gradient is shared by
   keystream and costs no word: every product of layer L takes its triple.
-* A word is 8 bytes. What leaves the shares for good travels in 4, its low bits dropped, as in `beaver`: shares of z_i to
-  the neutral server, the correction of that product, and shares of h_L to the label holder.
+* A word is 8 bytes.
 * ``masked_once`` counts every value opened once a step, under one mask in all its products: the least we know how to
   send. Without it every product has a triple of its own.
 * Fixed point is truncated by each party on its own share (SecureML): no word. This is right for two parties; more need
@@ -41,7 +40,7 @@ from kernel.errors import BadInputError
 from kernel.plan_message import label_holder
 from protos.v1 import plan_pb2
 
-WORD_BYTES, LEAVING_WORD_BYTES = 8, 4
+WORD_BYTES = 8
 _SERVER, _DEALER = "neutral-server", "coordinator"
 
 ProductKind = Literal["forward", "weight gradient", "input gradient", "square", "cube", "activation gradient"]
@@ -63,7 +62,6 @@ class SecretProduct:
       shape: (rows, inner, columns) of a matrix product; (rows, columns) of an element-wise one.
       opened: both factors where the product takes a triple; empty where it is local.
       corrected_words: of the triple's one correction.
-      leaves: whether the result goes to the neutral server.
     """
 
     layer: int
@@ -71,7 +69,6 @@ class SecretProduct:
     shape: tuple[int, ...]
     opened: tuple[MaskedValue, ...]
     corrected_words: int
-    leaves: bool = False
 
     @property
     def local(self) -> bool:
@@ -79,7 +76,7 @@ class SecretProduct:
 
     @property
     def corrected_bytes(self) -> int:
-        return self.corrected_words * (LEAVING_WORD_BYTES if self.leaves else WORD_BYTES)
+        return self.corrected_words * WORD_BYTES
 
     @property
     def kernel_calls(self) -> int:
@@ -113,8 +110,7 @@ def secret_products(rows: int, columns: int, widths: Sequence[int], secret_layer
         return MaskedValue(f"Theta{layer}", sizes[layer - 1] * sizes[layer])
 
     def matrices(layer: int, kind: ProductKind, shape: tuple[int, int, int], *factors: MaskedValue) -> SecretProduct:
-        leaves = kind == "forward" and layer == secret_layers and not alone
-        return SecretProduct(layer, kind, shape, factors, shape[0] * shape[2] if factors else 0, leaves)
+        return SecretProduct(layer, kind, shape, factors, shape[0] * shape[2] if factors else 0)
 
     def elements(layer: int, kind: ProductKind, left: str, right: str) -> SecretProduct:
         words = rows * sizes[layer]
@@ -159,7 +155,7 @@ def corrected_words(products: Sequence[SecretProduct]) -> int:
 
 
 def server_links(plan: plan_pb2.RunPlan, rows: int, encoded_columns: Sequence[int], secret_layers: int) -> Counter[str]:
-    """Bytes per link direction of one step of what stays with the neutral server: shares of z_i in 32 bits, dL/dz_i, h_L
+    """Bytes per link direction of one step of what stays with the neutral server: shares of z_i, dL/dz_i, h_L
     and dL/dh_L, by the sizes of the plan's own messages (`forecast`). Empty where nothing stays.
     """
     if works_alone(plan.network.widths, secret_layers):
@@ -167,7 +163,7 @@ def server_links(plan: plan_pb2.RunPlan, rows: int, encoded_columns: Sequence[in
     rest = plan_pb2.RunPlan()
     rest.CopyFrom(plan)
     rest.protocol = plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM  # the same messages to the server, and no others
-    rest.ring.ring_bits, rest.ring.fractional_bits = 32, 16
+    rest.ring.ring_bits, rest.ring.fractional_bits = 64, 20
     del rest.network.widths[: secret_layers - 1]
     return Counter(forecast(rest, rows, encoded_columns).epoch_bytes)
 
@@ -189,6 +185,6 @@ def secret_links(
     found[f"{_DEALER}>{max(names)}"] += sum(product.corrected_bytes for product in products)
     if works_alone(widths, secret_layers):
         for name in set(names) - {holder}:  # shares of h_L
-            found[f"{name}>{_SERVER}"] += LEAVING_WORD_BYTES * rows * widths[-1]
-            found[f"{_SERVER}>{holder}"] += LEAVING_WORD_BYTES * rows * widths[-1]
+            found[f"{name}>{_SERVER}"] += WORD_BYTES * rows * widths[-1]
+            found[f"{_SERVER}>{holder}"] += WORD_BYTES * rows * widths[-1]
     return found

@@ -18,9 +18,6 @@ from kernel.errors import BadInputError
 MIN_ROWS = 10
 MIN_POINTS = 3
 
-Sizer = Callable[[str, str, int], str]
-"""(plan text, what it is, rows) -> text of the plan over so many rows."""
-
 
 @dataclass(frozen=True)
 class LineFit:
@@ -79,7 +76,7 @@ def total_rows(plan: Plan, asked: int | None) -> int:
         return held
     if not 1 <= asked <= held:
         raise BadInputError(
-            f"{asked} rows were asked for and the tables have {held}; lower --rows or use larger tables"
+            f"{asked} rows were asked for and the tables have {held}; lower --rows, or let --generated make them up"
         )
     return asked
 
@@ -91,7 +88,6 @@ def run_size(
     rows: int | None,
     log: BenchLog,
     note: Callable[[str], None],
-    sizer: Sizer = sized_plan,
 ) -> list[Record]:
     """Every protocol at every size, a federation a size; then the plain network at the largest. A record per protocol.
 
@@ -111,7 +107,7 @@ def run_size(
     points: dict[str, list[Figures]] = {protocol: [] for protocol in bench.protocols}
     with chosen.links as links:
         for number, (fraction, count) in enumerate(zip(fractions, counts, strict=True)):
-            sized, directory = sizer(bench.plan_text, bench.what, count), bench.runs / f"{name}-{number}"
+            sized, directory = sized_plan(bench.text, bench.what, count), bench.runs / f"{name}-{number}"
             links.set_rate(None)  # the roles come up at full speed
             with LocalFederation(directory, bench.plan(bench.protocols[0], sized)[1], placement=links) as federation:
                 achieved = set_links(links, parties, rate_mbps)
@@ -134,6 +130,7 @@ def run_size(
             "shaping": links.kind,
             "delay_ms": bench.delay_ms,
             "parties": len(parties),
+            "generated_rows": bench.generated_rows,
             "batch_rows": plan.batch_rows,
             "points": points[protocol],
             "fit": vars(fit),

@@ -20,11 +20,21 @@ class Ahead(Generic[Made]):
 
     def __init__(self, make: Callable[[StreamPosition, RowIndices], Made]) -> None:
         self._make = make
+        self._passes: set[tuple[int, int]] = set()
         self._due: deque[tuple[StreamPosition, RowIndices]] = deque()
         self._made: tuple[StreamPosition, Made] | None = None
 
     def open_pass(self, epoch: int, purpose: int, batches: Sequence[RowIndices]) -> None:
-        """The steps to come; what was made for a pass before is dropped."""
+        """The steps to come; what was made for a pass before is dropped.
+
+        Raises:
+          StepError: the pass was opened before: its masks and triples would hide two different products.
+        """
+        if (purpose, epoch) in self._passes:
+            raise StepError(
+                f"epoch {epoch} was ordered twice in one generation; masks are used once: resume in a new generation"
+            )
+        self._passes.add((purpose, epoch))
         self._made = None
         self._due = deque((StreamPosition(epoch, step, purpose), rows) for step, rows in enumerate(batches))
 

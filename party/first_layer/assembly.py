@@ -41,7 +41,7 @@ def make_first_layer(
         me=membership.me,
         run=run,
         generation=generation,
-        fractional_bits=ring.fractional_bits,
+        ring=ring,
         wait_seconds=wait_seconds,
     )
     return Beaver(block, membership, widths, ring=factor_ring, share_ring=ring, links=links, dealer=dealer, mask=mask)

@@ -7,11 +7,10 @@ a keystream of the pair and never travels.
  [2] ahead of each step, while the party waits: all of <F> = <Theta> - <V> but the own block, and E_b <V> + <C>; V is
      fresh;
  [3] each step: Theta is shared again, <F> goes to every peer, F is opened;
- [4] <z1> = E_b <V> + <C> + (<U>_b [+ E_b at the first party]) F; in 64 bits the low bits are dropped; re-masked with a
-     zero-mask it goes to the neutral server.
+ [4] <z1> = E_b <V> + <C> + (<U>_b [+ E_b at the first party]) F, re-masked with a zero-mask, goes to the neutral server.
 
-|z1 - X Theta| <= D (e (max|X| + max|Theta|) + e^2) with e = 2^-(f+1) and D columns (fixed_point.product_error_bound), plus
-(n + 1) 2^-(s+1) where the shares on the wire keep s of 2f fractional bits (shares.drop_low_bits).
+|z1 - X Theta| <= D (e (max|X| + max|Theta|) + e^2) with e = 2^-(f+1) and D columns (fixed_point.product_error_bound): no
+share is rounded, so that a run repeats bit for bit whatever the masks.
 """
 
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from kernel.fixed_point import FixedPoint
 from kernel.masks import ZeroMask
 from kernel.randomness import Keystream, StreamPosition, derive_key
 from kernel.ring import RingArray, load_ring_kernels, ring_dtype
-from kernel.shares import drop_low_bits, owner_share, peer_share
+from kernel.shares import owner_share, peer_share
 from kernel.triples import SeededShares, finish_product, prepare_product
 from kernel.wire.codec import decode_ring, encode_ring
 from kernel.wire.tensor_frame import TensorFrame, pack_frame, unpack_frame
@@ -58,7 +57,7 @@ class Beaver:
 
     Args:
       widths: encoded columns per party in the order of the plan.
-      ring: of X and Theta, f fractional bits; share_ring: 32 bits, of the shares on the wire.
+      ring: of X and Theta, f fractional bits; share_ring: of their product, 2f.
     """
 
     def __init__(
@@ -83,7 +82,6 @@ class Beaver:
         }
         self._row_norm = float(np.abs(block.rows_in_memory()).sum(axis=1).max(initial=0.0))
         self._own_theta, self._foreign_theta = self._streams("share-theta")
-        self._used: set[StreamPosition] = set()
         self._steps: Ahead[_Prepared] = Ahead(self._prepare)
         self._e: RingArray = np.empty((0, 0), ring_dtype(ring.ring_bits))
         self._factors = self._e
@@ -141,8 +139,6 @@ class Beaver:
         f = f_share.copy()
         self._open_piece(f_share, f, 0, "opening-f", header)  # [3]
         share = finish_product(prepared.partial, prepared.factor, f)  # [4]
-        if share.dtype != np.uint32:
-            share = drop_low_bits(share, 2 * self._ring.fractional_bits - self._share_ring.fractional_bits)
         correction = self._dealer.correction(header, share.shape)
         if correction is not None:
             share += correction
@@ -153,9 +149,6 @@ class Beaver:
         """[2]: nothing here depends on the weights."""
         if self._seeded is None:
             raise StepError("a share was asked for before E was opened")
-        if position in self._used:
-            raise StepError(f"the triple of step {position.step} was used before; a triple is used once")
-        self._used.add(position)
         width = self._block.weights.shape[1]
         v_share = self._seeded.v(self._columns, width, position)
         f_share = np.negative(v_share)
@@ -169,7 +162,7 @@ class Beaver:
             f_share,
             prepare_product(self._e[rows], v_share, c_share),
             self._factors[rows],
-            self._mask.pad(c_share.shape, self._share_ring.ring_bits, position),
+            self._mask.pad(c_share.shape, self._ring.ring_bits, position),
         )
 
     def _streams(self, purpose: str) -> tuple[dict[str, Keystream], dict[str, Keystream]]:

@@ -116,7 +116,7 @@ def test_beaver_adds_openings_between_all_pairs_and_one_correction():
     opening = sum((5, 6, 7)) * WIDTH * 8
     for count in found.relayed_epoch_bytes.values():
         assert opening < count < opening + 250  # header, seal, frame
-    correction = BATCH * WIDTH * 4  # shortened to 32 bits like a share
+    correction = BATCH * WIDTH * 8
     assert correction < found.epoch_bytes["coordinator>party-2"] < correction + 100
     assert not any(link.startswith("coordinator>") and not link.endswith("party-2") for link in found.epoch_bytes)
     rows = round(BATCH / (1 - BEAVER.test_fraction))

@@ -74,14 +74,14 @@ def test_every_number_of_the_file_is_in_the_message():
 
 
 @pytest.mark.parametrize(
-    ("protocol", "ring", "scale", "dealer"), [("masked_sum", (32, 16), 16, ""), ("beaver", (64, 20), 16, "coordinator")]
+    ("protocol", "ring", "scale", "dealer"), [("masked_sum", (32, 16), 16, ""), ("beaver", (64, 20), 40, "coordinator")]
 )
 def test_a_protocol_brings_its_ring_and_its_dealer(protocol, ring, scale, dealer):
     plan = parse_plan(TEXT.replace("[network]", f'[first_layer]\nprotocol = "{protocol}"\n[network]'))
     assert plan.first_layer.ring == ring
     message = plan.message()
     assert (message.ring.ring_bits, message.ring.fractional_bits) == ring
-    assert (share_ring(message).ring_bits, share_ring(message).fractional_bits) == (32, scale)
+    assert (share_ring(message).ring_bits, share_ring(message).fractional_bits) == (ring[0], scale)
     assert message.dealer == dealer
     check_plan_message(message)
 

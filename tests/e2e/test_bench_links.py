@@ -2,23 +2,14 @@
 
 import json
 import os
-import re
 import signal
 from importlib.resources import files
-from itertools import islice
 
 import pytest
-import tomli_w
 from command_line import outcome_of, start, tertium, wait_until
-from local_runs import part, plan_toml
 
 from coordinator.local.links.namespaces import namespace_obstacle
 from coordinator.local.links.traffic_control import run
-from coordinator.sweeps.axes import parse_fractions
-from coordinator.sweeps.bench_log import BenchLog
-from coordinator.sweeps.link_bench import LinkBench
-from coordinator.sweeps.size import run_size
-from kernel.settings import parse_toml
 
 pytestmark = pytest.mark.e2e
 PLAN = files("coordinator.local") / "plans" / "breast_cancer.toml"
@@ -95,27 +86,19 @@ def test_an_interrupted_bench_leaves_nothing(kind, kernel_links, tmp_path):
 
 
 def test_size_over_the_relay(tmp_path):
-    """Tables of our own, cut by a stand-in for the option of a party's table section."""
-    columns = {"x": {"type": "real"}, "y": {"type": "real"}, "label": {"type": "boolean"}}
-    lines = [f"{number % 7},{number % 5},{'true' if number % 3 else 'false'}" for number in range(240)]
-
-    def cut(text, what, rows):
-        table = tmp_path / f"{rows}.csv"
-        table.write_text("\n".join([",".join(columns), *islice(lines, rows)]) + "\n")
-        document = parse_toml(text, what)
-        document["local"] = {"tables": {"mine": {"source": str(table), "columns": columns, "align": "file_order"}}}
-        return tomli_w.dumps(document)
-
-    text = cut(plan_toml("mine", [part("ann", "mine", "x"), part("bob", "mine", "y", label="label")]), "it", 240)
-    bench = LinkBench(text, "the plan", ("masked_sum",), 1, "relay", 0.0, tmp_path / "runs")
-    said = []
-    (record,) = run_size(bench, parse_fractions("0.25,0.5,1"), 4.0, None, BenchLog(tmp_path), said.append, cut)
-    assert [(point["table_rows"], point["rows"]) for point in record["points"]] == [(60, 42), (120, 84), (240, 168)]
+    options = ["--generated", "240", "--fractions", "0.25,0.5,1", "--rate", "4", "--epochs", "1", "--shaping", "relay"]
+    outcome = tertium(
+        "bench", "size", *options, "--protocol", "masked_sum", "--out", "out", cwd=tmp_path, seconds=SECONDS
+    )
+    assert outcome.code == 0, outcome.err
+    record = json.loads((tmp_path / "out" / "benchmarks.jsonl").read_text())
+    assert [(point["table_rows"], point["rows"]) for point in record["points"]] == [(60, 48), (120, 96), (240, 192)]
     sent = [point["link"]["up_bytes"] for point in record["points"]]
     assert sent[0] < sent[1] < sent[2]
     seconds = [point["seconds"]["median"] for point in record["points"]]
     fit = record["fit"]
-    middle = fit["intercept_seconds"] + fit["slope_us_per_row"] * 1e-6 * (42 + 84 + 168) / 3
+    middle = fit["intercept_seconds"] + fit["slope_us_per_row"] * 1e-6 * (48 + 96 + 192) / 3
     assert middle == pytest.approx(sum(seconds) / 3)  # a least squares line goes through the mean
-    assert re.fullmatch(r"masked_sum with 60 rows at 4", said[0])
     assert record["baseline"]["seconds"]["keras_fit"]["n"] == 2
+    assert record["generated_rows"] == 240
+    assert f"R² = {fit['r_squared']:.5f}" in outcome.out

@@ -216,23 +216,13 @@ def test_a_party_refuses_a_dealer_that_could_solve_for_its_rows(dealer):
         check_plan_message(message)
 
 
-@pytest.mark.parametrize(
-    ("ring_bits", "fractional_bits", "on_the_wire"),
-    [
-        (64, 20, 16),  # 40 fractional bits of a product, 24 of them dropped
-        (64, 7, 14),  # nothing to drop
-        (64, 24, 16),  # the most that can be dropped: 32
-        (64, 26, 20),
-        (32, 11, 22),  # nothing can be dropped within one ring
-    ],
-)
-def test_a_share_of_a_product_travels_in_32_bits(ring_bits, fractional_bits, on_the_wire):
+@pytest.mark.parametrize(("ring_bits", "fractional_bits"), [(64, 20), (32, 11)])
+def test_a_product_of_two_encoded_factors_has_twice_the_fraction(ring_bits, fractional_bits):
     message = plan()
     assert share_ring(message) == FixedPoint(32, 16, addends=3)
     message.protocol = plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
     message.ring.ring_bits, message.ring.fractional_bits = ring_bits, fractional_bits
-    assert share_ring(message) == FixedPoint(32, on_the_wire, addends=3)
-    assert 2 * fractional_bits - on_the_wire <= (32 if ring_bits == 64 else 0)
+    assert share_ring(message) == FixedPoint(ring_bits, 2 * fractional_bits, addends=3)
 
 
 def test_exactly_one_party_holds_the_label():

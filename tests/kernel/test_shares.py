@@ -4,17 +4,13 @@ Keys are fixed, so the χ² tests always give the same answer; with random keys 
 probability 1e-6.
 """
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kernel.errors import BadInputError
 from kernel.fixed_point import FixedPoint
 from kernel.randomness import StreamPosition
-from kernel.shares import drop_low_bits, owner_share, peer_share, reconstruct
+from kernel.shares import owner_share, peer_share, reconstruct
 
 NAMES = ("a", "b", "c")
 HERE = StreamPosition(2, 5, 2)
@@ -93,37 +89,3 @@ def test_shares_that_do_not_belong_together_are_refused():
         reconstruct([one, one.reshape(3, 2)])
     with pytest.raises(BadInputError, match="uint32"):
         reconstruct([one, one.astype(np.uint32)])
-
-
-def rounded(value, bits):
-    """value / 2^bits by Python integers, exactly."""
-    return Fraction(value, 1 << bits)
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.integers(-(1 << 62), (1 << 62) - 1),
-    st.lists(st.integers(0, (1 << 64) - 1), min_size=1, max_size=5),
-    st.integers(0, 32),
-)
-def test_dropping_bits_of_shares_drops_them_of_the_value_whatever_wraps(value, others, bits):
-    """Against Python integers: the shares' wraps never show, only one rounding each."""
-    words = [*others, (value - sum(others)) % (1 << 64)]
-    shares = [drop_low_bits(np.array([word], np.uint64), bits) for word in words]
-    assert {share.dtype for share in shares} == {np.dtype(np.uint32)}
-    found = sum(int(share[0]) for share in shares) % (1 << 32)
-    error = (found - rounded(value, bits)) % (1 << 32)  # in (-2^31, 2^31]
-    error = error - (1 << 32) if error > (1 << 31) else error
-    assert abs(error) <= Fraction(len(words), 2) if bits else error == 0
-
-
-def test_a_uniform_share_stays_uniform_when_its_low_bits_go(pair_streams, p_value):
-    share = pair_streams(NAMES)["a"]["b"].words((ROWS, 2), 64, HERE)
-    assert p_value(drop_low_bits(share, 24)) > 1e-6
-
-
-def test_low_bits_are_dropped_of_64_bit_words_only():
-    with pytest.raises(BadInputError, match="24 bits of uint32 words cannot be dropped"):
-        drop_low_bits(np.zeros(2, np.uint32), 24)
-    with pytest.raises(BadInputError, match="33 bits of uint64"):
-        drop_low_bits(np.zeros(2, np.uint64), 33)

@@ -43,6 +43,7 @@ def session(meter, tmp_path):
     made._rows = SimpleNamespace(announce=lambda order: None, close=lambda: None)
     made._block = made._encoder = state
     made._head, made._holds_label = None, False
+    made._rows = SimpleNamespace(announce=lambda order: None)
     made._store = SimpleNamespace(hold=lambda barrier, parts: bytes(32))
     made.state = RunState.READY
     return made

@@ -63,8 +63,7 @@ def test_the_sum_is_z1(recording: Recording, moment: str):
 
     masked_sum rounds once a party, by 2^-(f+1), the float32 product before it: D columns summed in any order are off by at
     most gamma_D sum |x||theta|, gamma_D = D u / (1 - D u), u = 2^-24 (Higham 2002, section 3.1).
-    beaver multiplies two rounded factors exactly: product_error_bound; n shares and a correction are then shortened, each
-    off by half a unit.
+    beaver multiplies two rounded factors exactly: product_error_bound.
     """
     run, names = recording.run, recording.parties
     owned = {name: rows_of(run, name).encoded for name in names}
@@ -86,9 +85,8 @@ def test_the_sum_is_z1(recording: Recording, moment: str):
             bound += gamma * (np.abs(block) @ np.abs(weights))
     else:
         largest = [max(float(np.abs(one).max()) for one in blocks) for blocks in (x, theta)]
-        dropped = (len(names) + 1) * 2.0 ** -(share_ring(run.plan.message()).fractional_bits + 1)
         columns = sum(block.shape[1] for block in x)
-        bound = np.full_like(wanted, product_error_bound(columns, *largest, fractional_bits) + dropped + 1e-12)
+        bound = np.full_like(wanted, product_error_bound(columns, *largest, fractional_bits) + 1e-12)
     assert found.shape == wanted.shape
     assert (np.abs(found - wanted) <= bound).all()
     assert np.abs(wanted).max() > 1000 * bound.max()  # the bound is small against z1

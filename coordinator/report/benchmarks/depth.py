@@ -26,7 +26,7 @@ training step of a full batch, {parties} parties.
   (`tertium plan` forecasts the same), the ring time is that of the one triple `beaver` uses.
 * **A cost model of a protocol that is not built:** two secret layers and more. Bytes are ring words over Z_2^64, counted product by
   product: a Beaver triple with seeded shares for each product of two secrets, the activation a polynomial of degree 3, truncation
-  free (right for two parties; more would pay for it); what leaves the shares travels in 32 bits, as in `beaver`. "Masked once"
+  free (right for two parties; more would pay for it). "Masked once"
   opens every value once a step instead of once a product: the least we know how to send. Ring times are measured, on the shapes
   such a protocol would multiply.
 * From two secret layers on, the gradient of the first is a secret too: XᵀG joins the ring, which with one secret layer is each

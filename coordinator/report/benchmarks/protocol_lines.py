@@ -40,7 +40,7 @@ def write_frame(axes: Any, title: str, x_label: str, y_label: str, record: Recor
     axes.set_xlabel(x_label, color=_TEXT, fontsize=9.5)
     axes.set_ylabel(y_label, color=_TEXT, fontsize=9.5)
     caption = (
-        f"plan {record['plan']}, {record['parties']} parties, {record['points'][-1]['rows']:,} rows; median of "
+        f"plan {record['plan']}, {record['parties']} parties, {record['points'][-1]['rows']:,} {'made-up ' if record.get('generated_rows') else ''}rows; median of "
         f"{record['points'][0]['seconds']['n']} epochs, bars lowest to highest; links shaped by {record['shaping']}"
     )
     axes.figure.supxlabel(caption, fontsize=8, color=_TEXT, alpha=0.75, x=0.01, ha="left", parse_math=False)

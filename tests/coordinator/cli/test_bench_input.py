@@ -23,6 +23,12 @@ PLAN = importlib.resources.files("coordinator.local") / "plans" / "breast_cancer
         ("size", ["--fractions", "0.5,1,1.5"], "fraction '1.5' is no share of the rows"),
         ("size", ["--fractions", "all"], "fraction 'all' is no share of the rows"),
         ("size", ["--fractions", "0.5,1"], "2 different sizes make no line"),
+        (
+            "size",
+            ["--generated", "100"],
+            "names the column 'mean radius'; the made-up table has V1, V2, … and the label y",
+        ),
+        ("bandwidth", ["--generated", "1"], "Invalid value for '--generated'"),
         ("size", ["--rate", "0"], "rate '0' cannot be measured"),
         ("size", ["--rows", "570"], "570 rows were asked for and the tables have 569"),
     ],

@@ -8,10 +8,19 @@ import pytest
 import tomli_w
 from local_runs import part, plan_toml
 
+from coordinator.local.federation import local_table
 from coordinator.local.links.throughput import Throughput
+from coordinator.local.tables import table_size
 from coordinator.plan import parse_plan
 from coordinator.sweeps.bench_log import spread_of
-from coordinator.sweeps.link_bench import LinkBench, access, default_plan, sized_plan, timed_epochs
+from coordinator.sweeps.link_bench import (
+    LinkBench,
+    access,
+    default_plan,
+    generated_plan,
+    sized_plan,
+    timed_epochs,
+)
 from kernel.errors import SettingsError, TertiumError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -115,6 +124,27 @@ def test_a_sized_plan_cuts_every_table_and_changes_nothing_else(tmp_path):
     }
     before, after = parse_plan(text), parse_plan(sized)
     assert before.model_copy(update={"local": after.local}) == after
+
+
+def test_made_up_rows_take_the_tables_place_and_can_be_cut():
+    bench = replace(BENCH, plan_text=default_plan(), generated_rows=284_807)
+    plan = bench.check()
+    section = local_table(plan, "fraud")
+    assert section == {"source": "builtin:generated", "generate": {"rows": 284_807, "columns": 28}}
+    for party in plan.parties:
+        assert table_size("fraud", section, party.columns) == (284_807, 14)
+    cut = local_table(parse_plan(sized_plan(bench.text, "it", 28_481)), "fraud")
+    assert table_size("fraud", cut, ["V1..V28"]) == (28_481, 28)
+
+
+def test_made_up_rows_have_columns_of_their_own():
+    with pytest.raises(SettingsError, match=r"names the column 'mean radius'; the made-up table has V1"):
+        generated_plan(BENCH.plan_text, "it", 100)
+    other_label = default_plan().replace('label = "y"', 'label = "V28"')
+    with pytest.raises(SettingsError, match=r"names the column 'V28'"):
+        generated_plan(other_label, "it", 100)
+    with pytest.raises(SettingsError, match=r"1 made-up rows were asked for"):
+        generated_plan(default_plan(), "it", 1)
 
 
 def test_the_default_is_the_deployed_plan():

@@ -8,7 +8,6 @@ import pytest
 
 from coordinator.forecast import forecast
 from coordinator.sweeps.secret_layers import (
-    LEAVING_WORD_BYTES,
     WORD_BYTES,
     corrected_words,
     opened_words,
@@ -175,11 +174,11 @@ def test_one_secret_layer_costs_what_beaver_sends(parties, masked_once):
 
 
 def test_what_stays_with_the_server_shrinks_to_the_border():
-    """32-bit shares of z_i up, its gradient down in float32; h_L and its gradient at the label holder."""
+    """64-bit shares of z_i up, its gradient down in float32; h_L and its gradient at the label holder."""
     of = plan([40, 16, 8])
     for secret_layers, width in ((1, 40), (2, 16)):
         found = server_links(of, 100, [7, 7], secret_layers)
-        assert 0 < found["party-1>neutral-server"] - 100 * width * 4 < MESSAGE_BYTES
+        assert 0 < found["party-1>neutral-server"] - 100 * width * 8 < MESSAGE_BYTES
         assert 0 < found["neutral-server>party-1"] - 100 * width * 4 < MESSAGE_BYTES
         assert 0 < found["party-0>neutral-server"] - found["party-1>neutral-server"] - 100 * 8 * 4 < MESSAGE_BYTES
     assert server_links(of, 100, [7, 7], 3) == Counter()
@@ -188,7 +187,7 @@ def test_what_stays_with_the_server_shrinks_to_the_border():
 def test_without_a_server_h_goes_to_the_label_holder_alone():
     of = plan([4, 2], parties=3)
     links = secret_links(of, 100, [5, 5, 5], 2, masked_once=True)
-    shares = 100 * 2 * LEAVING_WORD_BYTES
+    shares = 100 * 2 * WORD_BYTES
     openings = 2 * WORD_BYTES * opened_words(secret_products(100, 15, [4, 2], 2), masked_once=True)
     assert links["party-0>neutral-server"] == openings
     assert links["party-1>neutral-server"] == links["party-2>neutral-server"] == openings + shares
@@ -218,8 +217,6 @@ def test_the_paper_shape_by_hand():
     assert shapes[1, "weight gradient"] == ((555, 2570, 400), 2)
     assert shapes[2, "input gradient"] == ((2570, 16, 400), 1)  # the clear G_2 by a share of Theta_2
     assert shapes[1, "cube"] == ((2570, 400), 1)
-    (leaving,) = (one for one in products if one.leaves)
-    assert (leaving.layer, leaving.kind, leaving.corrected_bytes) == (2, "forward", 4 * b2)
 
 
 @pytest.mark.parametrize("secret_layers", [0, 3, -1])

@@ -70,3 +70,9 @@ def test_a_new_pass_drops_what_was_made_for_the_old_one(ahead):
     ahead.make_ahead()
     ahead.open_pass(5, 2, BATCHES[1:])
     assert ahead.take(at(0, epoch=5)) == (at(0, epoch=5), [3, 4, 5])
+
+
+def test_a_pass_is_opened_once(ahead):
+    ahead.open_pass(4, 3, BATCHES)  # another purpose is another pass
+    with pytest.raises(StepError, match="epoch 4 was ordered twice in one generation"):
+        ahead.open_pass(4, 2, BATCHES[:1])
