@@ -40,7 +40,6 @@ def session(meter, tmp_path):
     state = SimpleNamespace(state=lambda: {"weights": np.zeros(1)})
     made._trainer = SimpleNamespace(train=train, phases=PhaseClock())
     made._plan, made._split = SimpleNamespace(batch_rows=2), SimpleNamespace(train=np.arange(4))
-    made._rows = SimpleNamespace(announce=lambda order: None, close=lambda: None)
     made._block = made._encoder = state
     made._head, made._holds_label = None, False
     made._rows = SimpleNamespace(announce=lambda order: None)
