@@ -1,5 +1,6 @@
 """`tertium neutral-server …`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,9 @@ def _group() -> None:
 @app.command()
 def serve(config: Annotated[Path, typer.Argument(help="TOML config of the neutral server")]) -> None:
     """Listen for the coordinator and the parties until SIGTERM."""
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # small layers in numpy; large ones have TensorFlow's own threads
     from kernel.process import load_settings
     from neutral_server.daemon import serve as run_server
     from neutral_server.settings import NeutralServerSettings

@@ -17,6 +17,8 @@ from neutral_server.settings import NeutralServerSettings
 from protos.v1 import relay_pb2_grpc, split_training_pb2_grpc, stack_control_pb2_grpc
 
 _log = structlog.get_logger()
+_SMALL_UNITS = 48
+"""Units of all hidden layers up to which numpy is faster than a call into TensorFlow (small_stack.py)."""
 
 
 def serve(settings: NeutralServerSettings) -> None:
@@ -25,7 +27,7 @@ def serve(settings: NeutralServerSettings) -> None:
     stop = stop_signal()
     identity = load_identity(settings.tls, "neutral-server", settings.name)
     recorder = transcript_recorder(settings.transcript_directory, settings.name)
-    runs = RunTable(settings.name, settings.state_directory, _make_stack)
+    runs = RunTable(settings.name, settings.state_directory, lambda spec: _make_stack(spec, settings))
     desk = RelayDesk(runs.members)
     listener = Listener(
         settings.listen,
@@ -42,9 +44,10 @@ def serve(settings: NeutralServerSettings) -> None:
     )
     listener.start()
     _log.info("listening", address=settings.listen, fingerprint=identity.fingerprint)
-    threading.Thread(
-        target=_import_tensorflow, args=(settings.tensorflow_threads,), name="import tensorflow", daemon=True
-    ).start()
+    if settings.hidden_stack == "tensorflow":  # ahead of the first run: the import takes seconds
+        threading.Thread(
+            target=_import_tensorflow, args=(settings.tensorflow_threads,), name="import tensorflow", daemon=True
+        ).start()
     stop.wait()
     _log.info("stopping")
     desk.close()
@@ -54,7 +57,7 @@ def serve(settings: NeutralServerSettings) -> None:
 
 
 def _import_tensorflow(threads: int) -> None:
-    """Ahead of the first run: the import takes seconds."""
+    """Import it (seconds, the first time) and say how many threads an operation has; a second call changes nothing."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
@@ -64,7 +67,13 @@ def _import_tensorflow(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def _make_stack(spec: NetworkSpec) -> Stack:
+def _make_stack(spec: NetworkSpec, settings: NeutralServerSettings) -> Stack:
+    kind = settings.hidden_stack
+    if kind == "numpy" or (kind == "auto" and sum(spec.widths) <= _SMALL_UNITS):
+        from neutral_server.small_stack import SmallStack
+
+        return SmallStack(spec)
+    _import_tensorflow(settings.tensorflow_threads)
     from neutral_server.hidden_stack import HiddenStack
 
     return HiddenStack(spec)

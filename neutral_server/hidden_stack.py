@@ -22,10 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.errors import SettingsError, StepError, WireError
+from kernel.errors import StepError
 from kernel.initialisation import initial_stack
 from kernel.network import ActivationName, NetworkSpec
 from kernel.optimizers import SLOTS, check_optimizer, check_state
+from neutral_server.stack_input import check_head_gradient, check_words
 
 
 class _Compiled(NamedTuple):
@@ -124,17 +125,7 @@ class HiddenStack:
         if self._kept is None:
             raise StepError("a gradient of h_L came without a forward waiting for it; send z1 of the step first.")
         activations, backward = self._kept
-        wanted = tuple(activations[-1].shape)
-        if dh.dtype != np.float32 or dh.shape != wanted:
-            raise WireError(
-                f"the gradient of h_L is {dh.dtype}{list(dh.shape)}, wanted float32{list(wanted)} like h_L "
-                "itself; check that label holder and server run the same plan and step."
-            )
-        if not np.isfinite(dh).all():
-            raise WireError(
-                "the gradient of h_L holds values that are not finite: training has diverged at the label "
-                "holder; lower the learning rate or scale the columns."
-            )
+        check_head_gradient(dh, tuple(activations[-1].shape))
         self._kept = None
         return np.asarray(backward(activations, self._tf.constant(dh)).numpy(), np.float32)
 
@@ -171,17 +162,7 @@ class HiddenStack:
         return variables | {"step": self._step}
 
     def _prepare(self, words: NDArray[Any], scale_bits: int, ring_bits: int) -> tuple[_Compiled, Any]:
-        if ring_bits not in (32, 64) or not 0 <= scale_bits < ring_bits:
-            raise SettingsError(
-                f"words of {ring_bits} bits with {scale_bits} fractional; use 32 or 64, and 0 or more "
-                "but fewer fractional bits."
-            )
-        width, dtype = self.spec.widths[0], np.dtype(f"u{ring_bits // 8}")
-        if words.dtype != dtype or words.ndim != 2 or words.shape[1] != width or len(words) == 0:
-            raise WireError(
-                f"z1 came as {words.dtype}{list(words.shape)}, wanted {dtype}[batch, {width}] with at "
-                "least one row; check that parties and server run the same plan."
-            )
+        check_words(words, scale_bits, ring_bits, self.spec.widths[0])
         key = (scale_bits, ring_bits)
         if key not in self._compiled:
             self._compiled[key] = self._compile(scale_bits, ring_bits)

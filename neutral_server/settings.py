@@ -1,9 +1,13 @@
 """The neutral server's config file."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from kernel.process import ConfigPath, TlsSettings
 from kernel.settings import Settings
+
+StackKind = Literal["auto", "numpy", "tensorflow"]
 
 
 class NeutralServerSettings(Settings):
@@ -13,4 +17,8 @@ class NeutralServerSettings(Settings):
     tls: TlsSettings
     log_json: bool = Field(False, description="JSON lines instead of readable ones")
     transcript_directory: ConfigPath | None = Field(None, description="evaluators only: record every received message")
+    hidden_stack: StackKind = Field(
+        "auto",
+        description="what computes the hidden layers; auto: numpy for small ones (48 units or fewer), else TensorFlow",
+    )
     tensorflow_threads: int = Field(0, ge=0, description="threads of one TensorFlow operation; 0: half the cores")

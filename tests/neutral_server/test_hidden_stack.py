@@ -1,4 +1,4 @@
-"""neutral_server.hidden_stack against TensorFlow's automatic differentiation and Keras's optimizers."""
+"""neutral_server.hidden_stack and small_stack against TensorFlow's automatic differentiation and Keras's optimizers."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,14 @@ import pytest
 from kernel.errors import BadInputError, SettingsError, StepError, WireError
 from kernel.network import NetworkSpec, OptimizerSpec
 from neutral_server.hidden_stack import HiddenStack
+from neutral_server.small_stack import SmallStack
 
 ROWS = 6
+
+
+@pytest.fixture(params=[HiddenStack, SmallStack], ids=["tensorflow", "numpy"])
+def make_stack(request):
+    return request.param
 
 
 def network(optimizer="sgd", widths=(5, 4, 3), activations=("sigmoid", "tanh", "relu")):
@@ -74,9 +80,9 @@ class Plain:
         ("adam", ("tanh", "sigmoid", "identity")),
     ],
 )
-def test_three_steps_equal_the_plain_layers(optimizer, activations):
+def test_three_steps_equal_the_plain_layers(optimizer, activations, make_stack):
     spec = network(optimizer, activations=activations)
-    stack = HiddenStack(spec)
+    stack = make_stack(spec)
     initial = stack.state()
     plain = Plain(spec, initial)
     for step in range(3):
@@ -93,8 +99,8 @@ def test_three_steps_equal_the_plain_layers(optimizer, activations):
 
 
 @pytest.mark.parametrize(("ring_bits", "scale_bits"), [(32, 16), (32, 0), (64, 20), (64, 63)])
-def test_words_are_decoded_as_twos_complement(ring_bits, scale_bits):
-    stack = HiddenStack(network(widths=(4,), activations=("identity",)))
+def test_words_are_decoded_as_twos_complement(ring_bits, scale_bits, make_stack):
+    stack = make_stack(network(widths=(4,), activations=("identity",)))
     top, full = 2 ** (ring_bits - 1), 2**ring_bits
     rows = [[0, 1, full - 1, top - 1], [top, top + 1, 12345678, full - 12345678]]
     words = np.array(rows, np.uint32 if ring_bits == 32 else np.uint64)
@@ -104,8 +110,8 @@ def test_words_are_decoded_as_twos_complement(ring_bits, scale_bits):
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_a_loaded_state_continues_bit_for_bit(optimizer):
-    straight, resumed = HiddenStack(network(optimizer)), HiddenStack(network(optimizer))
+def test_a_loaded_state_continues_bit_for_bit(optimizer, make_stack):
+    straight, resumed = make_stack(network(optimizer)), make_stack(network(optimizer))
     steps(straight, (0, 1))
     saved = straight.state()
     steps(straight, (2, 3))
@@ -118,8 +124,8 @@ def test_a_loaded_state_continues_bit_for_bit(optimizer):
     assert np.abs(straight.state()["kernel_1"] - saved["kernel_1"]).max() > 1e-3
 
 
-def test_warming_up_and_predicting_change_nothing():
-    cold, warm = HiddenStack(network("adam")), HiddenStack(network("adam"))
+def test_warming_up_and_predicting_change_nothing(make_stack):
+    cold, warm = make_stack(network("adam")), make_stack(network("adam"))
     for stack in (cold, warm):
         steps(stack, (0,))
     warm.warm_up([ROWS, 2, ROWS], scale_bits=40, ring_bits=64)
@@ -133,8 +139,8 @@ def test_warming_up_and_predicting_change_nothing():
         np.testing.assert_array_equal(warm.state()[name], value)
 
 
-def test_a_backward_needs_its_own_forward():
-    stack = HiddenStack(network())
+def test_a_backward_needs_its_own_forward(make_stack):
+    stack = make_stack(network())
     before = stack.state()
     with pytest.raises(StepError, match="without a forward"):
         stack.backward(dh_of(0))
@@ -150,8 +156,8 @@ def test_a_backward_needs_its_own_forward():
         stack.backward(dh_of(0))
 
 
-def test_words_of_another_form_are_refused():
-    stack = HiddenStack(network())
+def test_words_of_another_form_are_refused(make_stack):
+    stack = make_stack(network())
     words = encode(z1_of(0), 16, 32)
     for found in (words.astype(np.uint64), words.view(np.int32), words[:, :4], words[:0], words[0]):
         with pytest.raises(WireError, match="z1 came as"):
@@ -161,13 +167,43 @@ def test_words_of_another_form_are_refused():
             stack.predict(words, scale_bits, ring_bits)
 
 
-def test_a_state_of_another_network_is_refused_whole():
-    stack = HiddenStack(network("momentum"))
+def test_a_state_of_another_network_is_refused_whole(make_stack):
+    stack = make_stack(network("momentum"))
     steps(stack, (0,))
     before = stack.state()
     with pytest.raises(BadInputError, match="kernel_1 of shape"):
-        stack.load(HiddenStack(network("momentum", widths=(5, 7, 3))).state())
+        stack.load(make_stack(network("momentum", widths=(5, 7, 3))).state())
     with pytest.raises(BadInputError, match=r"lacks .*momentum\.bias_0"):
-        stack.load(HiddenStack(network("sgd")).state())
+        stack.load(make_stack(network("sgd")).state())
     for name, value in stack.state().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_one_stack_goes_on_from_the_other_ones_state(optimizer):
+    """A barrier does not say who wrote it: the names, shapes and dtypes are the same, and so is what follows."""
+    compiled, small = HiddenStack(network(optimizer)), SmallStack(network(optimizer))
+    steps(compiled, (0, 1))
+    small.load(compiled.state())
+    for stack in (compiled, small):
+        steps(stack, (2,))
+    ours, theirs = small.state(), compiled.state()
+    assert {name: (v.dtype, v.shape) for name, v in ours.items()} == {n: (v.dtype, v.shape) for n, v in theirs.items()}
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=2e-5, atol=1e-5)
+
+
+def test_what_was_answered_is_not_overwritten_by_the_next_step():
+    stack = SmallStack(network())
+    h = stack.forward(encode(z1_of(0), 16, 32), 16, 32)
+    answered, dz1 = h.copy(), stack.backward(dh_of(0))
+    kept = dz1.copy()
+    steps(stack, (1, 2))
+    np.testing.assert_array_equal(h, answered)
+    np.testing.assert_array_equal(dz1, kept)
+
+
+def test_an_extreme_z1_saturates_without_a_warning():
+    stack = SmallStack(network(widths=(3,), activations=("sigmoid",)))
+    words = encode(np.array([[-30000.0, 0.0, 30000.0]]), 16, 32)
+    np.testing.assert_array_equal(stack.predict(words, 16, 32), np.float32([[0, 0.5, 1]]))
