@@ -1,10 +1,12 @@
 """The plan file: one experiment, validated before anybody is disturbed, and its message on the wire."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from kernel.errors import SettingsError
 from kernel.network import ActivationName, LossName, OptimizerName
 from kernel.plan_message import MIN_INTEGER_BITS, spare_bits
 from kernel.settings import Settings, parse_settings
@@ -25,6 +27,8 @@ _DEFAULT_FRACTIONAL_BITS: dict[tuple[ProtocolName, int], int] = {
     ("beaver", 32): 11,
 }
 _DEALER = "coordinator"
+_HEADER_BYTES = 4096
+"""Room for what stands before a tensor in its message."""
 
 
 class FirstLayerPlan(Settings):
@@ -125,7 +129,7 @@ class Plan(Settings):
             network.widths[0] * self.first_layer.ring[0] // 8,
             network.widths[-1] * 4,
         )
-        if largest > MAX_MESSAGE_BYTES:
+        if largest > MAX_MESSAGE_BYTES - _HEADER_BYTES:
             raise ValueError(
                 f"a step sends {largest >> 20} MiB in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; lower batch_rows"
             )
@@ -193,3 +197,15 @@ def parse_plan(text: str, what: str = "the plan") -> Plan:
       SettingsError: one sentence saying what is wrong where.
     """
     return parse_settings(Plan, text, what)
+
+
+def read_plan_text(file: Path) -> str:
+    """The text of a plan file.
+
+    Raises:
+      SettingsError: it cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 
 class PhaseClock:
-    """Each `mark` books the time since the one before under a name. One thread."""
+    """Each `mark` books the time since the one before under a name. One thread at a time."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)

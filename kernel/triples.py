@@ -76,14 +76,14 @@ class TripleDealer:
         self._u = np.zeros((rows, columns), ring_dtype(bits))
         for shares in self._shares:
             shares.add_u(self._u)
-        self._v = np.empty((columns, width), ring_dtype(bits))
+        self._v_shape, self._bits = (columns, width), bits
 
     def correction(self, row_indices: NDArray[np.int64], position: StreamPosition) -> RingArray:
         """U_batch V - sum of all seeded C shares, words [batch, width]; ``row_indices`` int64[batch] into X."""
-        self._v[...] = 0
+        v: RingArray = np.zeros(self._v_shape, ring_dtype(self._bits))
         for shares in self._shares:
-            shares.add_v(self._v, position)
-        correction = ring_matmul(self._u[row_indices], self._v)
+            shares.add_v(v, position)
+        correction = ring_matmul(self._u[row_indices], v)
         for shares in self._shares:
             shares.subtract_c(correction, position)
         return correction

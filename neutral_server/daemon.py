@@ -6,6 +6,7 @@ import threading
 
 import structlog
 
+from kernel.errors import BadInputError
 from kernel.network import NetworkSpec
 from kernel.process import configure_logging, load_identity, stop_signal, transcript_recorder
 from kernel.wire.server import Listener
@@ -73,7 +74,13 @@ def _make_stack(spec: NetworkSpec, settings: NeutralServerSettings) -> Stack:
         from neutral_server.small_stack import SmallStack
 
         return SmallStack(spec)
-    _import_tensorflow(settings.tensorflow_threads)
+    try:
+        _import_tensorflow(settings.tensorflow_threads)
+    except ModuleNotFoundError:
+        raise BadInputError(
+            f"a stack of {sum(spec.widths)} units needs TensorFlow at the neutral server, where it is not installed; "
+            'there: pip install "tertium[neutral-server]"'
+        ) from None
     from neutral_server.hidden_stack import HiddenStack
 
     return HiddenStack(spec)

@@ -22,11 +22,12 @@ def examine(config: Path) -> Iterator[Finding]:
     days = (identity.certificate.not_valid_after_utc - datetime.now(UTC)).days
     yield Finding(True, f"config and certificate: neutral server {settings.name!r}, {days} days left")
     yield writable("state directory", settings.state_directory)
-    yield Finding(
-        find_spec("tensorflow") is not None,
-        "TensorFlow is installed",
-        'install it: pip install "tertium[neutral-server]"',
-        2,
-    )
+    if settings.hidden_stack != "numpy":
+        yield Finding(
+            find_spec("tensorflow") is not None,
+            "TensorFlow is installed",
+            'install it: pip install "tertium[neutral-server]"; or train small stacks only: hidden_stack = "numpy"',
+            2,
+        )
     _, _, port = settings.listen.rpartition(":")
     yield reach(f"127.0.0.1:{port}", identity, settings.name, "neutral-server")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from kernel.errors import EnvelopeError, PeerError
 from kernel.wire.stream import Outbox
-from kernel.wire.tensor_frame import TensorFrame
+from kernel.wire.tensor_frame import TensorFrame, require_bare
 from protos.v1 import relay_pb2
 
 LOBBY = "lobby"
@@ -82,6 +82,7 @@ class RelayDesk:
         frame = received.message
         kind = frame.WhichOneof("kind")
         if kind == "introduction":
+            require_bare(received, f"an introduction of {sender!r}")
             claimed, receiver, mailbox = (
                 frame.introduction.sender,
                 frame.introduction.receiver,

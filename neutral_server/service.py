@@ -8,7 +8,7 @@ from typing import Any
 from kernel.errors import EnvelopeError, StepError, TertiumError
 from kernel.version import VERSION
 from kernel.wire.server import require
-from kernel.wire.tensor_frame import TensorFrame
+from kernel.wire.tensor_frame import TensorFrame, require_bare
 from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
 from protos.v1 import (
@@ -33,6 +33,7 @@ class SplitTrainingService(split_training_pb2_grpc.SplitTrainingServicer):
         first = next(request_iterator, None)
         if first is None or first.message.WhichOneof("kind") != "join" or first.message.header.sender != party:
             raise StepError(f"the first frame of {party!r} must be a join in its own name")
+        require_bare(first, f"the join of {party!r}")
         session = self._runs.session(first.message.header.run, first.message.header.generation)
         outbox = session.join(party)
         context.add_callback(outbox.close)
@@ -65,6 +66,7 @@ class RelayService(relay_pb2_grpc.RelayServicer):
         first = next(request_iterator, None)
         if first is None or first.message.WhichOneof("kind") != "open":
             raise EnvelopeError(f"the first frame of {party!r} must open a mailbox")
+        require_bare(first, f"the open of {party!r}")
         mailbox = first.message.open.mailbox
         outbox = self._desk.open_mailbox(party, mailbox)
         context.add_callback(outbox.close)

@@ -37,7 +37,7 @@ _PURPOSE_NAMES = {
 
 
 class Stack(Protocol):
-    """What a session needs of neutral_server/hidden_stack.py."""
+    """What a session needs of a hidden stack (hidden_stack.py, small_stack.py)."""
 
     def forward(self, words: RingArray, scale_bits: int, ring_bits: int) -> NDArray[np.float32]: ...
     def predict(self, words: RingArray, scale_bits: int, ring_bits: int) -> NDArray[np.float32]: ...

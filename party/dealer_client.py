@@ -57,9 +57,12 @@ class DealerClient:
         Raises:
           StepError: the dealer is at another step.
         """
-        if self._corrections is None:
+        if not self._holds_corrections:
             return None
-        frame = self._corrections.receive(self._wait)
+        corrections = self._corrections
+        if corrections is None:
+            raise StepError("the line to the dealer is closed; resume the run")
+        frame = corrections.receive(self._wait)
         found = frame.message.header
         if (found.run, found.generation, found.epoch, found.step, found.purpose) != (
             header.run, header.generation, header.epoch, header.step, header.purpose,

@@ -9,7 +9,7 @@ from kernel.sealed_envelope import Introducer, SealedLink
 from kernel.wire.identity import Identity
 from kernel.wire.meter import LinkMeter
 from kernel.wire.stream import DuplexStream
-from kernel.wire.tensor_frame import TensorFrame
+from kernel.wire.tensor_frame import TensorFrame, require_bare
 from protos.v1 import common_pb2, relay_pb2
 
 Frame = TensorFrame[relay_pb2.RelayFrame]
@@ -76,6 +76,7 @@ class PeerLinks:
         while len(self._links) < len(introducers):
             frame = self._frame(f"introductions of {', '.join(sorted(set(introducers) - set(self._links)))}")
             if frame.message.WhichOneof("kind") == "introduction":
+                require_bare(frame, "an introduction through the relay")
                 theirs = frame.message.introduction
                 if theirs.sender not in introducers or theirs.sender in self._links:
                     raise EnvelopeError(

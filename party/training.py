@@ -21,7 +21,7 @@ from kernel.plan_message import cut_dtype, share_ring
 from kernel.randomness import StreamPosition
 from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
 from kernel.wire.stream import DuplexStream
-from kernel.wire.tensor_frame import TensorFrame, pack_frame
+from kernel.wire.tensor_frame import TensorFrame, pack_frame, require_bare
 from party.first_layer.ahead import Ahead
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
@@ -187,4 +187,6 @@ class Trainer:
                 f"the neutral server sent {frame.WhichOneof('kind')} of run {found.run!r} generation {found.generation} epoch {found.epoch} "
                 f"step {found.step}; due is {kind} of generation {header.generation} epoch {header.epoch} step {header.step}"
             )
+        if kind == "step_done":
+            require_bare(received, f"the end of step {header.step}")
         return received

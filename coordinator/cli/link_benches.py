@@ -10,13 +10,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from coordinator.plan import read_plan_text
 from coordinator.report.benchmarks.page import write_page
 from coordinator.sweeps.axes import parse_fractions, parse_rate, parse_rates, rate_name
 from coordinator.sweeps.bandwidth import run_bandwidth
 from coordinator.sweeps.bench_log import BenchLog, Record, Spread
 from coordinator.sweeps.link_bench import DEFINITION, LinkBench, default_plan
 from coordinator.sweeps.size import run_size
-from kernel.errors import SettingsError
 
 PROTOCOLS = ("masked_sum", "beaver")
 
@@ -117,12 +117,7 @@ def _bench(plan: Path | None, runs: Path | None, *, protocols: list[str] | None,
     if plan is None:
         text, what = default_plan(), "the plan of the fraud experiment"
     else:
-        try:
-            text, what = plan.read_text(encoding="utf-8"), str(plan)
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"cannot read {plan}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
-            ) from error
+        text, what = read_plan_text(plan), str(plan)
     with TemporaryDirectory(prefix="tertium-bench-") as scratch:
         yield LinkBench(text, what, tuple(protocols or PROTOCOLS), runs=runs or Path(scratch), **options)
 

@@ -10,7 +10,7 @@ from coordinator.cli.operator_client import OperatorClient
 from coordinator.cli.overrides import with_protocol
 from coordinator.cli.progress import follow
 from coordinator.cli.summary import print_summary
-from coordinator.plan import Plan, parse_plan
+from coordinator.plan import Plan, parse_plan, read_plan_text
 from coordinator.run_store import RunRecord
 from kernel.errors import SettingsError
 
@@ -28,10 +28,10 @@ def run_local(
 ) -> Path:
     """Every role as a child process; returns the run directory."""
     if resume is not None:
-        plan_text = _read(runs / resume / "plan.toml")
+        plan_text = read_plan_text(runs / resume / "plan.toml")
         plan, run = parse_plan(plan_text, f"the plan of run {resume}"), resume
     else:
-        plan_text = with_protocol(_read(_named(plan_file)), protocol, str(plan_file))
+        plan_text = with_protocol(read_plan_text(_named(plan_file)), protocol, str(plan_file))
         plan, run = parse_plan(plan_text, str(plan_file)), ""
     return train_here(plan_text, plan, run, runs, resume=resume is not None, baseline=baseline, record=record)
 
@@ -84,9 +84,9 @@ def run_remote(
         if resume is not None:
             run, first = client.resume(resume)
             client.fetch(run, runs / run)
-            plan = parse_plan(_read(runs / run / "plan.toml"))
+            plan = parse_plan(read_plan_text(runs / run / "plan.toml"))
         else:
-            plan_text = with_protocol(_read(_named(plan_file)), protocol, str(plan_file))
+            plan_text = with_protocol(read_plan_text(_named(plan_file)), protocol, str(plan_file))
             plan = parse_plan(plan_text, str(plan_file))
             run, first = client.submit(plan_text)
         console.print(f"run {run}: {len(plan.parties)} parties, {plan.first_layer.protocol}")
@@ -116,10 +116,3 @@ def _named(plan_file: Path | None) -> Path:
     if plan_file is None:
         raise SettingsError("name a plan file")
     return plan_file
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error

@@ -19,7 +19,7 @@ from rich.console import Console
 from coordinator.cli.training import train_here
 from coordinator.local.federation import local_table
 from coordinator.local.tables import table_columns, table_size
-from coordinator.plan import Plan, parse_plan
+from coordinator.plan import Plan, parse_plan, read_plan_text
 from coordinator.report.events import read_events
 from coordinator.sweeps.bench_log import Record, spread_of
 from kernel.errors import BadInputError, RowsError
@@ -76,7 +76,7 @@ class EpochCase:
 
     def plan(self, epochs: int) -> tuple[str, Plan]:
         """Text and plan: the file's, with this case's words, parties and epochs, and no barrier in between."""
-        document = parse_toml(self.plan_file.read_text(encoding="utf-8"), str(self.plan_file))
+        document = parse_toml(read_plan_text(self.plan_file), str(self.plan_file))
         ring = {} if self.variant.ring_bits is None else {"ring_bits": self.variant.ring_bits}
         document |= {
             "epochs": epochs,
@@ -201,7 +201,7 @@ def _phases(epochs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def _readable(file: Path) -> bool:
-    plan = parse_plan(file.read_text(encoding="utf-8"), str(file))
+    plan = parse_plan(read_plan_text(file), str(file))
     try:
         for party in plan.parties:
             table_size(party.table, local_table(plan, party.table), party.columns)

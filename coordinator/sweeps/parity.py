@@ -12,7 +12,7 @@ from typing import Any, get_args
 import tomli_w
 
 from coordinator.cli.training import train_here
-from coordinator.plan import Plan, ProtocolName, parse_plan
+from coordinator.plan import Plan, ProtocolName, parse_plan, read_plan_text
 from coordinator.report.run_record import RunRecord, read_run
 from coordinator.sweeps.bench_log import BenchLog
 from kernel.errors import BadInputError, SettingsError
@@ -70,7 +70,7 @@ def run_parity(
       SettingsError: a plan file, protocol or option that cannot be used; before anything is trained.
     """
     variants = [
-        (file, varied_plan(_read(file), str(file), protocol, seed, options or WireOptions()))
+        (file, varied_plan(read_plan_text(file), str(file), protocol, seed, options or WireOptions()))
         for file in plan_files
         for protocol in protocols
         for seed in seeds
@@ -136,10 +136,3 @@ def _train(plans: Sequence[tuple[str, Plan]], runs: Path, log: BenchLog) -> Iter
         log.append("parity", figures, plan)
         for name, score in figures["scores"].items():
             yield ParityResult(plan.name, figures["protocol"], plan.seed, name, score["split"], score["plain"])
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error

@@ -34,6 +34,16 @@ class TensorFrame(Generic[Message]):
     payload: Payload = b""
 
 
+def require_bare(frame: TensorFrame[Any], what: str) -> None:
+    """Hold a message that names no tensor to having none behind it.
+
+    Raises:
+      WireError: bytes follow it; ``what`` names message and sender.
+    """
+    if len(frame.payload):
+        raise WireError(f"{len(frame.payload)} bytes follow {what}, which has none; run one version everywhere")
+
+
 def pack_frame(frame: TensorFrame[Any] | bytes) -> bytes:
     """The wire form; copies the payload once. A frame that is packed already stays as it is.
 

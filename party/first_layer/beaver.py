@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices
 from kernel.errors import StepError
-from kernel.fixed_point import FixedPoint
+from kernel.fixed_point import FixedPoint, product_error_bound
 from kernel.masks import ZeroMask
 from kernel.randomness import Keystream, StreamPosition, derive_key
 from kernel.ring import RingArray, load_ring_kernels, ring_dtype
@@ -91,7 +91,9 @@ class Beaver:
             name: slice(int(start), int(end))
             for name, start, end in zip(membership.names, starts[:-1], starts[1:], strict=True)
         }
-        self._row_norm = float(np.abs(block.rows_in_memory()).sum(axis=1).max(initial=0.0))
+        magnitudes = np.abs(block.rows_in_memory())
+        self._row_norm = float(magnitudes.sum(axis=1).max(initial=0.0))
+        self._largest_cell = float(magnitudes.max(initial=0.0))
         self._own_theta, self._foreign_theta = self._streams("share-theta")
         self._steps: Ahead[_Prepared] = Ahead(self._prepare)
         self._e: RingArray = np.empty((0, 0), ring_dtype(ring.ring_bits))
@@ -126,9 +128,9 @@ class Beaver:
             self._send_opening(e_share[piece], piece.start, "opening-e", header)
             if number >= _CHUNKS_IN_FLIGHT:
                 due = number - _CHUNKS_IN_FLIGHT
-                self._add_openings(opened[pieces[due]], pieces[due].start, "opening-e", headers[due])
+                self._reconstruct_opening(opened[pieces[due]], pieces[due].start, "opening-e", headers[due])
         for piece, header in list(zip(pieces, headers, strict=True))[-_CHUNKS_IN_FLIGHT:]:
-            self._add_openings(opened[piece], piece.start, "opening-e", header)
+            self._reconstruct_opening(opened[piece], piece.start, "opening-e", header)
         self._e = opened
         if self._membership.names[0] == me:
             u_share += opened
@@ -157,7 +159,7 @@ class Beaver:
             weights.astype(np.float64), "first-layer weight of this party"
         )
         self._send_opening(f_share, 0, "opening-f", header)  # [3]
-        self._add_openings(f_share, 0, "opening-f", header)
+        self._reconstruct_opening(f_share, 0, "opening-f", header)
         share = finish_product(prepared.partial, prepared.factor, f_share)  # [4]
         correction = self._dealer.correction(header, share.shape)
         if correction is not None:
@@ -204,7 +206,7 @@ class Beaver:
         for peer in self._links.links:
             self._links.send(peer, topic, opening, header)
 
-    def _add_openings(self, total: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader) -> None:
+    def _reconstruct_opening(self, total: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader) -> None:
         """Add every peer's share to ``total``, which holds this party's own: reveals the masked value to all parties."""
         for peer in self._links.links:
             theirs = unpack_frame(relay_pb2.Opening.FromString, self._links.receive(peer, topic, header))
@@ -221,7 +223,9 @@ class Beaver:
 
     def _check_range(self, batch: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
         """|X_i Theta_i| fits: by the rows' largest L1 norm where that is enough, by the product itself where not."""
-        bound = self._row_norm * float(np.abs(weights).max(initial=0.0))
+        largest = float(np.abs(weights).max(initial=0.0))
+        rounding = product_error_bound(len(weights), self._largest_cell, largest, self._ring.fractional_bits)
+        bound = self._row_norm * largest + rounding
         if not bound <= self._share_ring.limit:
-            bound = float(np.abs(batch @ weights).max(initial=0.0))
+            bound = float(np.abs(batch @ weights).max(initial=0.0)) + rounding
         self._share_ring.check(bound, "z1 of this party's columns")

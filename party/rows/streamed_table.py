@@ -115,5 +115,8 @@ class StreamedTable:
             raise RowsError(f"{self._path} is not a readable Parquet file; write it again.") from None
 
     def _stamp_now(self) -> tuple[int, int, int]:
-        status = self._path.stat()
+        try:
+            status = self._path.stat()
+        except OSError:
+            raise RowsError(f"{self._path} went away while it was read; leave it alone during a run.") from None
         return status.st_ino, status.st_size, status.st_mtime_ns

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kernel.errors import EnvelopeError, PeerError
+from kernel.errors import EnvelopeError, PeerError, WireError
 from kernel.wire.tensor_frame import TensorFrame
 from neutral_server.relay import RelayDesk
 from protos.v1 import common_pb2, relay_pb2
@@ -207,3 +207,11 @@ def test_mailboxes_are_bounded_but_can_still_be_replaced(desk):
         desk.open_mailbox("a", RUN)
     opened(desk, "a", "doctor-3")
     opened(desk, "b")  # another party's are counted apart
+
+
+def test_bytes_behind_an_introduction_are_not_carried_along(desk):
+    box = opened(desk, "b")
+    bare = introduction("a", "b")
+    with pytest.raises(WireError, match="5 bytes follow an introduction of 'a'"):
+        forward(desk, "a", TensorFrame(bare.message, b"cargo"))
+    assert frames(box) == []

@@ -84,6 +84,8 @@ def run(command: list[str], *, check: bool = True) -> str:
         raise BadInputError(
             f"`{command[0]}` is not installed; install iproute2, or use --shaping relay, which needs no root either"
         ) from None
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise TertiumError(f"`{' '.join(command)}` could not be run: {type(error).__name__}") from None
     if check and done.returncode != 0:
         words = done.stderr.strip().splitlines() or ["no message"]
         raise TertiumError(f"`{' '.join(command)}` failed: {words[0]}")

@@ -15,6 +15,7 @@ from kernel.wire.tensor_frame import (
     TENSOR_RESPONSES,
     TensorFrame,
     pack_frame,
+    require_bare,
     unpack_frame,
 )
 from protos.v1 import common_pb2, dealing_pb2, relay_pb2, split_training_pb2
@@ -168,3 +169,9 @@ def test_frames_travel_where_a_message_holds_a_tensor_or_a_seal():
                     if any(field.message_type and field.message_type.name in carriers for field in kind.fields):
                         found.add(name)
     assert (requests, responses) == (TENSOR_REQUESTS, TENSOR_RESPONSES)
+
+
+def test_bytes_behind_a_message_that_names_none_are_refused():
+    require_bare(TensorFrame(common_pb2.Tensor()), "a join")
+    with pytest.raises(WireError, match="3 bytes follow a join, which has none"):
+        require_bare(TensorFrame(common_pb2.Tensor(), b"abc"), "a join")
