@@ -67,8 +67,8 @@ def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]
 
     # Two functions, not one under two options: numba's disk cache knows a function by name and line only, and would
     # hand the serial machine code to the parallel kernel. Four inner words at a time: a fourth of the passes over total.
-    # The parallel one keeps 64 rows of right in cache for 32 rows of left. Measured against the plain loop on one core:
-    # 1.8 times at 5000 x 28 x 8 (both rings); at 2570 x 556 x 400 1.5 times in 32 bits and the same in 64.
+    # The parallel one keeps 64 rows of right in cache for 32 rows of left. Measured against the plain loop on one noisy
+    # core: 1.2 to 1.9 times at 5000 x 28 x 8; at 2570 x 556 x 400 1.5 times in 32 bits and no faster in 64.
     def multiply_serially(left: Any, right: Any, total: Any) -> None:
         fours = left.shape[1] // 4 * 4
         for row in range(left.shape[0]):

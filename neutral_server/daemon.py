@@ -19,7 +19,11 @@ from protos.v1 import relay_pb2_grpc, split_training_pb2_grpc, stack_control_pb2
 
 _log = structlog.get_logger()
 _SMALL_UNITS = 48
-"""Units of all hidden layers up to which numpy is faster than a call into TensorFlow (small_stack.py)."""
+"""Units of all hidden layers up to which numpy is faster than a call into TensorFlow (small_stack.py).
+
+Milliseconds forward and backward, in turns, numpy and XLA: [32, 16] 0.34 and 0.85 at 500 rows, 3.0 and 3.6 at 5000; [48, 32]
+0.46 and 0.88, 3.4 and 3.2.
+"""
 
 
 def serve(settings: NeutralServerSettings) -> None:
