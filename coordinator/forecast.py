@@ -12,13 +12,13 @@ from typing import Any
 from kernel.batch_order import batch_sizes
 from kernel.fixed_point import FixedPoint
 from kernel.plan_message import label_holder, ring_of, share_ring
+from kernel.wire.channel import OPENING_CHUNK_BYTES
 from kernel.wire.meter import GRPC_FRAME_BYTES
 from kernel.wire.tensor_frame import FRAME_LENGTH_BYTES
 from protos.v1 import common_pb2, dealing_pb2, plan_pb2, relay_pb2, split_training_pb2
 
 _SERVER, _COORDINATOR = "neutral-server", "coordinator"
 _SEAL_BYTES = 16
-_CHUNK_BYTES = 1 << 20
 _RUN_NAME = "x" * 30
 """Stands for a run id of usual length in every header."""
 
@@ -110,7 +110,7 @@ def _step_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
 def _chunks(plan: plan_pb2.RunPlan, train_rows: int, columns: int) -> list[tuple[int, int]]:
     """(rows of a chunk, how many) of the opening of E over all rows, test rows included."""
     rows = round(train_rows / (1 - plan.test_fraction))
-    return list(Counter(batch_sizes(rows, max(1, _CHUNK_BYTES // (plan.ring.ring_bits // 8 * columns)))).items())
+    return list(Counter(batch_sizes(rows, max(1, OPENING_CHUNK_BYTES // (plan.ring.ring_bits // 8 * columns)))).items())
 
 
 def _add_relayed(

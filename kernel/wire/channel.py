@@ -7,7 +7,10 @@ import grpc
 from kernel.wire.identity import Identity
 
 MAX_MESSAGE_BYTES = 64 << 20
-"""Stated limit of one message; openings go in chunks, and a plan whose activations exceed it is refused."""
+"""Stated limit of one message; E is opened in chunks, and a plan whose activations exceed it is refused."""
+
+OPENING_CHUNK_BYTES = 1 << 20
+"""Words of E in one message: what a party sends and what a forecast counts."""
 
 # A hung peer (SIGSTOP) is noticed only with all three ping settings.
 _KEEPALIVE_MS = 5000

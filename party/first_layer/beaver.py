@@ -28,6 +28,7 @@ from kernel.randomness import Keystream, StreamPosition, derive_key
 from kernel.ring import RingArray, load_ring_kernels, ring_dtype
 from kernel.shares import owner_share, peer_share
 from kernel.triples import SeededShares, finish_product, prepare_product
+from kernel.wire.channel import OPENING_CHUNK_BYTES
 from kernel.wire.codec import decode_ring, encode_ring
 from kernel.wire.tensor_frame import TensorFrame, pack_frame, unpack_frame
 from party.dealer_client import DealerClient
@@ -37,7 +38,6 @@ from party.membership import Membership
 from party.peer_links import PeerLinks
 from protos.v1 import common_pb2, relay_pb2
 
-_CHUNK_BYTES = 1 << 20
 _CHUNKS_IN_FLIGHT = 2
 """Chunks of E sent before the first peer's must be here: a link is idle in neither direction."""
 
@@ -121,7 +121,7 @@ class Beaver:
         u_share = seeded.u(rows, self._columns)
         e_share -= u_share
         opened = e_share.copy()
-        chunk_rows = max(1, _CHUNK_BYTES // (e_share.itemsize * self._columns))
+        chunk_rows = max(1, OPENING_CHUNK_BYTES // (e_share.itemsize * self._columns))
         pieces = [slice(start, min(rows, start + chunk_rows)) for start in range(0, rows, chunk_rows)]
         headers = [self._membership.header(0, number, common_pb2.PURPOSE_SET_UP) for number in range(len(pieces))]
         for number, (piece, header) in enumerate(zip(pieces, headers, strict=True)):
