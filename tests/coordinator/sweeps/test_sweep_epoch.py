@@ -11,7 +11,7 @@ from coordinator.report.benchmarks import epoch as epoch_section
 from coordinator.report.benchmarks.page import write_page
 from coordinator.sweeps.bench_log import BenchLog
 from coordinator.sweeps.epoch import PAPER_SHAPES, VARIANTS, EpochCase, EpochFigures, Variant, epoch_cases, run_epochs
-from kernel.errors import BadInputError
+from kernel.errors import BadInputError, SettingsError
 
 PLAN = """
 name = "little"
@@ -72,6 +72,11 @@ def test_a_column_the_table_lacks_is_named(plan_file):
     plan_file.write_text(PLAN.replace("worst texture", "wurst texture"))
     with pytest.raises(BadInputError, match="no column 'wurst texture'"):
         EpochCase(plan_file, Variant("masked_sum"), 3).plan(3)
+
+
+def test_a_plan_file_that_is_not_there_is_a_sentence(tmp_path):
+    with pytest.raises(SettingsError, match=r"cannot read .*missing\.toml"):
+        EpochCase(tmp_path / "missing.toml", VARIANTS[0], 2).plan(3)
 
 
 def test_epochs_that_are_all_warm_up_are_refused(plan_file, tmp_path):
