@@ -51,9 +51,10 @@ def test_a_system_without_proc_is_a_sentence(tmp_path, status):
 
 @linux
 def test_memory_of_a_child_rises_with_what_it_holds():
-    code = "import sys; input(); held = bytearray(b'x') * (96 << 20); print(len(held), flush=True); del held; input()"
+    code = "print('up', flush=True); input(); held = bytearray(b'x') * (96 << 20); print(len(held), flush=True); del held; input()"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
+        assert child.stdout.readline() == "up\n"  # not measured while it still starts
         with MemoryWatch({"child": child.pid}) as watch:
             before = watch.now()["child"]
             child.stdin.write("\n")
