@@ -4,6 +4,7 @@ import hashlib
 import re
 from typing import TypeVar
 
+from kernel.defender_plan import defender_spec
 from kernel.errors import FixedPointError, WireError
 from kernel.fixed_point import FixedPoint
 from kernel.network import (
@@ -103,6 +104,7 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
     label_holder(plan)
     cut_dtype(plan.cut_dtype)
     network_spec(plan.network)
+    defender_spec(plan)
 
 
 def ring_of(ring: plan_pb2.RingPlan) -> FixedPoint:
