@@ -1,7 +1,5 @@
 """The plan file's [defender]: training against recovery of rows from h1, and what it costs to have it."""
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from kernel.defender_plan import DISTANCES, OBJECTIVES, DistanceName, ObjectiveName
@@ -21,7 +19,8 @@ class DefenderPlan(Settings):
         False, description="must be true: h1 of every training step goes to every party, which learns from it"
     )
     objective: ObjectiveName = Field(
-        "adversarial", description="adversarial: the defender lowers the distance; literal: Eq. 3-4 of the paper, it runs away"
+        "adversarial",
+        description="adversarial: the defender lowers the distance; literal: Eq. 3-4 of the paper, it runs away",
     )
     distance: DistanceName = "mse"
     widths: tuple[int, ...] = Field((64,), max_length=16, description="hidden layers of each party's net; [] is linear")

@@ -16,6 +16,7 @@ same point. So it can be sent before the party computes the move, and a batch in
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def import_tensorflow(threads: int) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
+    # as at the neutral server: gRPC needs a core to itself
     tf.config.threading.set_intra_op_parallelism_threads(threads or max(1, (os.cpu_count() or 2) // 2))
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
@@ -62,7 +64,7 @@ def initial_defender(
     """
     sizes = [width, *spec.widths, columns]
     weights: dict[str, NDArray[np.float32]] = {}
-    for layer, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
         names = [f"{me}/{layer}/{row}" for row in range(inputs)]
         # a longer secret is another one: no column's row of the first layer can be one of these
         weights[f"kernel_{layer}"] = glorot_rows(secret + b" defender", seed, names, inputs, outputs)
