@@ -16,7 +16,7 @@ batch size (``warm_up``). ``predict`` runs once and does without.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -228,8 +228,11 @@ class HiddenStack:
             signature = [kept, kept[-1], kept[0]] if defended else [kept, kept[-1]]
             if not self._sums:
                 self._sums = {name: tf.Variable(tf.zeros_like(weight)) for name, weight in self._weights.items()}
-            bodies = (self._backward, self._gather, self._finish)
-            self._backwards[defended] = _Backward(*(self._function(body, signature, True) for body in bodies))
+            whole, gather, finish = (
+                self._function(body if defended else _undefended(body), signature, True)
+                for body in (self._backward, self._gather, self._finish)
+            )
+            self._backwards[defended] = _Backward(whole, gather, finish)
         return self._backwards[defended]
 
     def _function(self, body: Any, signature: list[Any], xla: bool) -> Any:
@@ -245,18 +248,18 @@ class HiddenStack:
             h.append(self._activate(names[k], z))
         return h
 
-    def _backward(self, h: Sequence[Any], dh: Any, h1_gradient: Any = None) -> Any:
+    def _backward(self, h: Sequence[Any], dh: Any, h1_gradient: Any) -> Any:
         delta, gradients = self._gradients(h, dh, h1_gradient)
         self._update(gradients)
         return delta
 
-    def _gather(self, h: Sequence[Any], dh: Any, h1_gradient: Any = None) -> Any:
+    def _gather(self, h: Sequence[Any], dh: Any, h1_gradient: Any) -> Any:
         delta, gradients = self._gradients(h, dh, h1_gradient)
         for name, gradient in gradients.items():
             self._sums[name].assign_add(gradient)
         return delta
 
-    def _finish(self, h: Sequence[Any], dh: Any, h1_gradient: Any = None) -> Any:
+    def _finish(self, h: Sequence[Any], dh: Any, h1_gradient: Any) -> Any:
         delta, gradients = self._gradients(h, dh, h1_gradient)
         self._update({name: self._sums[name] + gradient for name, gradient in gradients.items()})
         for total in self._sums.values():
@@ -308,3 +311,7 @@ class HiddenStack:
         if name == "tanh":
             return 1 - h * h
         return self._tf.cast(h > 0, self._tf.float32) if name == "relu" else self._tf.ones_like(h)
+
+
+def _undefended(body: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda h, dh: body(h, dh, None)
