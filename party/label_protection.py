@@ -13,15 +13,16 @@ The label head itself moves by the clean gradient, which stays with the labels.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernel.gaussian_noise import GaussianNoise
+from kernel.protection import LabelGradient
 from party.marvell import ClassNoise, optimal_noise
 
-LabelGradient = Literal["none", "max_norm", "marvell"]
+
 Protection = Callable[[NDArray[np.float32], NDArray[Any]], NDArray[np.float32]]
 """(dL/dh_L float32[rows, width], labels [rows]) -> what is sent, of the same shape and type."""
 
