@@ -22,7 +22,6 @@ from kernel.gaussian_noise import GaussianNoise
 from kernel.protection import LabelGradient
 from party.marvell import ClassNoise, optimal_noise
 
-
 Protection = Callable[[NDArray[np.float32], NDArray[Any]], NDArray[np.float32]]
 """(dL/dh_L float32[rows, width], labels [rows]) -> what is sent, of the same shape and type."""
 
