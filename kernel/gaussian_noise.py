@@ -1,4 +1,4 @@
-"""Normal noise that protects something: standard normals from a cryptographic stream (polar method, Marsaglia and Bray 1964).
+"""Normal noise that protects something: normals from a cryptographic stream (polar method, Marsaglia and Bray 1964).
 
 Experiments draw from numpy's seeded generators; noise that a guarantee rests on comes from here. The key is drawn from
 the operating system's generator, belongs to one object and never leaves it; no part of the stream is read twice.
@@ -23,14 +23,14 @@ _STEP = 2.0**-52
 
 
 class GaussianNoise:
-    """Independent standard normals, as many as are asked for."""
+    """Independent normals of mean 0, as many as are asked for."""
 
-    def __init__(self, randomness: SecureRandomness) -> None:
-        self._keystream = Keystream(randomness.key())
+    def __init__(self, randomness: SecureRandomness, deviation: float = 1.0) -> None:
+        self._keystream, self._deviation = Keystream(randomness.key()), deviation
         self._pieces = 0
 
     def draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """Standard normals, float64 of ``shape``, freshly allocated.
+        """Normals, float64 of ``shape``, freshly allocated.
 
         Guarantees: no word of the stream enters two draws. Uniforms have 53 bits: the distribution is a normal's but for
         events of probability below 1e-15.
@@ -44,6 +44,7 @@ class GaussianNoise:
             taken = normals[: len(out) - filled]
             out[filled : filled + len(taken)] = taken
             filled += len(taken)
+        out *= self._deviation
         return out.reshape(shape)
 
     def _normals(self, pairs: int) -> NDArray[np.float64]:

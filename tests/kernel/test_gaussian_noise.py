@@ -54,6 +54,11 @@ def test_every_shape_is_filled(noise, shape):
     assert len(np.unique(found)) == found.size
 
 
+def test_a_deviation_scales():
+    one, half = (GaussianNoise(FixedKey(), deviation).draw((50, 3)) for deviation in (1.0, 0.5))
+    assert np.array_equal(half, 0.5 * one)
+
+
 def test_no_number_is_given_twice(noise):
     one, two = noise.draw((40_000,)), noise.draw((40_000,))
     assert len(np.unique(np.concatenate([one, two]))) == 80_000
