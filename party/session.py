@@ -12,6 +12,7 @@ from kernel.batch_order import RowIndices, Split, batch_sizes, epoch_order, micr
 from kernel.defender_plan import DefenderSpec, defender_spec
 from kernel.durable import BarrierStore, write_durably
 from kernel.errors import SettingsError, StepError, TertiumError, WireError
+from kernel.gaussian_noise import GaussianNoise
 from kernel.initialisation import glorot_rows
 from kernel.plan_message import check_plan_message, safe_run_name
 from kernel.randomness import SecureRandomness
@@ -20,9 +21,10 @@ from kernel.wire.identity import Identity
 from kernel.wire.meter import LinkMeter
 from party.defender import Defender, check_tensorflow, import_tensorflow, initial_defender
 from party.defender_share import DefenderShares
-from party.first_layer.assembly import make_first_layer
+from party.first_layer.assembly import make_first_layer, norm_bounds
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
+from party.label_protection import Protection, label_protection
 from party.membership import Membership
 from party.peer_links import PeerLinks
 from party.policy import check_columns, check_plan
@@ -109,10 +111,12 @@ class PartySession:
             raise WireError(
                 f"the coordinator counts {list(order.encoded_columns)} encoded columns; here there are {self._encoder.width}"
             )
+        bounds = norm_bounds(self._membership, self._encoder.width)
         self._block = FirstLayerBlock(
-            self._rows.encode(self._encoder),
+            self._rows.encode(self._encoder, bounds),
             self._initial_weights(sum(order.encoded_columns)),
             self._network.optimizer,
+            bounds,
         )
         head = LabelHead(self._network) if self._holds_label else None
         self._defender = self._make_defender(self._defender_spec) if self._defender_spec is not None else None
@@ -147,7 +151,7 @@ class PartySession:
             self._membership,
             block=self._block,
             first_layer=self._first_layer,
-            label_side=LabelSide(head, self._labels) if head is not None else None,
+            label_side=None if head is None else LabelSide(head, self._labels, self._label_protection()),
             stream=self._stream,
             wait_seconds=wait,
             defender=self._defender_shares(self._defender) if self._defender is not None else None,
@@ -359,6 +363,11 @@ class PartySession:
         }
         defender.warm_up(sorted(sizes))
         return DefenderShares(defender, self._membership, self._require_links())
+
+    def _label_protection(self) -> Protection | None:
+        """With noise from a key of its own, which nobody else knows."""
+        asked = self._membership.protection
+        return label_protection(asked.label_gradient, asked.marvell_power, GaussianNoise(SecureRandomness()))
 
     def _progress(self, epoch: int) -> Callable[[int, int, float, int], None]:
         def report(step: int, steps: int, loss: float, rows: int) -> None:
