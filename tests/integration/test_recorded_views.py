@@ -47,7 +47,9 @@ def _first_batch(recording: Recording, files: RunFiles) -> np.ndarray:
 
 def test_every_role_has_its_view_and_no_more(recording: Recording, views: RecordedViews):
     given = {
-        view.name: {name for name in ("z1", "h1", "h_last", "head_gradient", "cut_gradient") if getattr(view, name) is not None}
+        view.name: {
+            name for name in ("z1", "h1", "h_last", "head_gradient", "cut_gradient") if getattr(view, name) is not None
+        }
         for view in views.views
     }
     assert given == {
@@ -149,7 +151,7 @@ def test_what_was_received_is_counted(recording: Recording, views: RecordedViews
 
 
 def test_a_run_without_a_transcript_is_a_sentence(masked_sum_recording: Recording, house: House, tmp_path):
-    with pytest.raises(BadInputError, match="no transcript of 'neutral-server'.*--attacks quick"):
+    with pytest.raises(BadInputError, match=r"no transcript of 'neutral-server'.*--attacks quick"):
         read_views(_files(masked_sum_recording, house), tmp_path)
 
 
