@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.errors import BadInputError
+from kernel.metrics.score_inputs import class_numbers
 
 _LEAK = 0x1EAC
 
@@ -18,12 +19,14 @@ class Background:
     Attributes:
       rows: int64[leaked], sorted positions on the row axis of the view.
       targets: float32[leaked, columns], their encoded values.
-      labels: [leaked], their labels.
+      labels: int64[leaked], their classes.
+      classes: how many classes there are, as the plan says; 1 where there are none (regression).
     """
 
     rows: NDArray[np.int64]
     targets: NDArray[np.float32]
-    labels: NDArray[Any]
+    labels: NDArray[np.int64]
+    classes: int
 
     def columns(self, chosen: NDArray[np.int64]) -> "Background":
         """The same leak of some columns only."""
@@ -37,13 +40,14 @@ def draw_background(
 
     Args:
       targets: float32[n, columns], encoded rows in the order of the views.
-      labels: [n].
+      labels: [n], class numbers 0, 1, 2, ...; all 0 where there are none.
       fraction: of all rows that are leaked, above 0 and below 1.
       seed: an experiment's.
       at_most: a bound on the number of leaked rows, for speed.
 
     Raises:
       BadInputError: the fraction is 0, 1 or outside, there are too few rows, or the lengths differ.
+      RowsError: a label is not a class number.
     """
     if not 0 < fraction < 1:
         raise BadInputError(
@@ -57,4 +61,5 @@ def draw_background(
         )
     leaked = min(max(round(n * fraction), 2), n - 2, at_most if at_most is not None else n)
     rows = np.sort(np.random.default_rng([_LEAK, seed]).permutation(n)[:leaked]).astype(np.int64)
-    return Background(rows, np.asarray(targets[rows], np.float32), np.asarray(labels)[rows])
+    numbers = class_numbers(labels)
+    return Background(rows, np.asarray(targets[rows], np.float32), numbers[rows], int(numbers.max()) + 1)
