@@ -3,7 +3,6 @@
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -11,13 +10,11 @@ from coordinator.cli.operator_client import OperatorClient
 from coordinator.cli.overrides import with_protocol
 from coordinator.cli.progress import follow
 from coordinator.cli.summary import print_summary
+from coordinator.local.attacks import AttackOptions, Recording, run_attacks
 from coordinator.plan import Plan, parse_plan, read_plan_text
 from coordinator.report.quantities import payload
 from coordinator.run_store import RunRecord
 from kernel.errors import SettingsError, TertiumError
-
-if TYPE_CHECKING:
-    from coordinator.local.attacks import AttackOptions
 
 _REACH_SECONDS = 10.0
 
@@ -58,7 +55,6 @@ def train_here(
     console: Console | None = None,
 ) -> Path:
     """A local federation around one plan; ``attacks`` None is none."""
-    from coordinator.local.attacks import AttackOptions, Recording, run_attacks
     from coordinator.local.baseline import run_baseline
     from coordinator.local.federation import LocalFederation
 

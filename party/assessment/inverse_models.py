@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from party.assessment.attack import Attack, Effort, Target
-from party.assessment.background import Background
 from party.assessment.decoder import DecoderRecipe, fit_decoder
 from party.assessment.ridge import fit_ridge
 from party.assessment.stack import LIMITS, stacked
@@ -127,7 +126,7 @@ class PaperAttacker(RowAttack):
         return ("h1",) if view.h1 is not None and view.role == "neutral-server" else ()
 
     def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        seen: Floats = getattr(self.view, "h1")[-1]
+        seen: Floats = self.view.h1[-1]
         return fit_decoder(seen[self.background.rows], self.background.targets, self.RECIPE, self.seed)(seen[rows])
 
 
@@ -151,4 +150,3 @@ def fit_beyond_ridge(
     mean = inputs.mean(axis=0)
     decoder = fit_decoder((inputs - mean) * scale, (left_over / unit).astype(np.float32), recipe, seed)
     return ridge(wanted) + unit * decoder((wanted - mean) * scale)
-

@@ -157,9 +157,7 @@ def _found(
     return np.where(nearer == 0, 1 / (1 + equal), 0.0)
 
 
-def _class_means(
-    background: Background, classes: NDArray[np.int64], rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _class_means(background: Background, classes: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """For each row the mean of the leaked rows of its class; of all leaked rows where none of its class leaked."""
     means = np.tile(background.targets.mean(axis=0, dtype=np.float64), (int(classes.max()) + 1, 1))
     leaked = classes[background.rows]

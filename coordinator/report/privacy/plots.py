@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PREFIX = "leakage-"
 ATTACK, BASELINE, CONTROL, NOISE = "#d1495b", "#8a94a3", "#e9b8bf", "#c9ced6"
 _BARS = (
-    ("attack", "attack", ATTACK),
+    ("attack", "score", ATTACK),
     ("without the view", "baseline", BASELINE),
     ("positive control: nothing protected", "positive_control", CONTROL),
     ("negative control: noise", "negative_control", NOISE),
