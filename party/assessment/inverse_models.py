@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from party.assessment.attack import Attack, Effort, Target
-from party.assessment.background import Background
 from party.assessment.decoder import DecoderRecipe, fit_decoder
 from party.assessment.ridge import fit_ridge
 from party.assessment.stack import LIMITS, stacked
@@ -66,7 +65,7 @@ class InverseRidge(RowAttack):
 
     def features(self) -> Floats:
         """float32[n, features] of all rows."""
-        seen: Floats = getattr(self.view, self.reads(self.view)[0])[-1]
+        seen: Floats = self.array(self.reads(self.view)[0])[-1]
         return self.beside_own(seen)
 
     def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -96,10 +95,10 @@ class StackedRidge(InverseRidge):
 
     @property
     def epochs_seen(self) -> int:
-        return len(getattr(self.view, self.reads(self.view)[0]))
+        return len(self.array(self.reads(self.view)[0]))
 
     def features(self) -> Floats:
-        values: Floats = getattr(self.view, self.reads(self.view)[0])
+        values: Floats = self.array(self.reads(self.view)[0])
         return self.beside_own(stacked(values, LIMITS[self.effort]))
 
 
@@ -127,7 +126,7 @@ class PaperAttacker(RowAttack):
         return ("h1",) if view.h1 is not None and view.role == "neutral-server" else ()
 
     def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        seen: Floats = getattr(self.view, "h1")[-1]
+        seen: Floats = self.array("h1")[-1]
         return fit_decoder(seen[self.background.rows], self.background.targets, self.RECIPE, self.seed)(seen[rows])
 
 
@@ -151,4 +150,3 @@ def fit_beyond_ridge(
     mean = inputs.mean(axis=0)
     decoder = fit_decoder((inputs - mean) * scale, (left_over / unit).astype(np.float32), recipe, seed)
     return ridge(wanted) + unit * decoder((wanted - mean) * scale)
-

@@ -33,6 +33,8 @@ class Judge:
     Attributes:
       rows: int64[judged], sorted positions on the views' row axis, none of them leaked.
       label_rows: int64[n - leaked], all that were not leaked.
+      baseline: by measure, what is reached without a view by somebody who knows each row's class: the class means of
+        the leaked rows; chance for re-identification and labels.
     """
 
     def __init__(
@@ -70,7 +72,11 @@ class Judge:
         self._spread = np.sum((self._truth - self._truth.mean(axis=0)) ** 2, axis=1)
         everybody = np.zeros_like(classes)
         self._searches = self._draw(targets, classes, generator) or self._draw(targets, everybody, generator)
-        self._class_means = _class_means(background, classes, self.rows)
+        chance = 1 / CANDIDATES
+        self.baseline = self.score(_class_means(background, classes, self.rows)) | {
+            "re_identification": Score(chance, chance, chance, len(self.rows)),
+            "auc": Score(0.5, 0.5, 0.5, len(self.label_rows)),
+        }
 
     def score(self, recovery: Recovery) -> dict[str, Score]:
         """Every measure of a recovery [judged, columns] of ``rows``, by name.
@@ -107,14 +113,6 @@ class Judge:
         """``auc`` of scores [rows] (larger means class 1) or [rows, classes] for ``label_rows``."""
         truth = self._classes[self.label_rows]
         return {"auc": auc(truth, scores) if scores.ndim == 1 else macro_auc(truth, scores)}
-
-    def baseline(self) -> dict[str, Score]:
-        """What is reached without a view by somebody who knows each row's class: the class means of the leaked rows."""
-        chance = 1 / CANDIDATES
-        return self.score(self._class_means) | {
-            "re_identification": Score(chance, chance, chance, len(self.rows)),
-            "auc": Score(0.5, 0.5, 0.5, len(self.label_rows)),
-        }
 
     def mean_row_error(self, background: Background) -> float:
         """MSE of the one who recovers every row as the leaked rows' mean."""
@@ -157,9 +155,7 @@ def _found(
     return np.where(nearer == 0, 1 / (1 + equal), 0.0)
 
 
-def _class_means(
-    background: Background, classes: NDArray[np.int64], rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _class_means(background: Background, classes: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """For each row the mean of the leaked rows of its class; of all leaked rows where none of its class leaked."""
     means = np.tile(background.targets.mean(axis=0, dtype=np.float64), (int(classes.max()) + 1, 1))
     leaked = classes[background.rows]

@@ -48,11 +48,11 @@ class LabelAttack(Attack):
 
     @property
     def epochs_seen(self) -> int:
-        return len(getattr(self.view, self.reads(self.view)[0]))
+        return len(self.array(self.reads(self.view)[0]))
 
     def gradients(self) -> NDArray[np.float32]:
         """float32[epochs, n, width], each epoch scaled to mean square 1 a row, so that no epoch drowns the others."""
-        values: NDArray[np.float32] = getattr(self.view, self.reads(self.view)[0])
+        values: NDArray[np.float32] = self.array(self.reads(self.view)[0])
         size = np.sqrt(np.mean(np.sum(np.square(values), axis=2), axis=1))
         return values / np.where(size > 0, size, 1)[:, None, None]
 
