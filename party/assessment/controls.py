@@ -8,7 +8,7 @@
 """
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +43,12 @@ def positive_view(
       seed: of the projections.
     """
     generator = np.random.default_rng([_POSITIVE, seed])
+    made: dict[str, Any] = {}
     if target == "labels":
         made = {name: _label_gradients(getattr(view, name).shape, classes, generator) for name in reads}
     elif "z1" in reads and "cut_gradient" in reads:
         made = _descent(view, targets, generator)
     else:
-        made = {}
         for name in reads:
             shape = getattr(view, name).shape
             width = max(shape[-1], targets.shape[1])
@@ -65,7 +65,7 @@ def positive_view(
 def negative_view(view: View, reads: tuple[str, ...], seed: int) -> View:
     """The view with independent standard Gaussian noise in the arrays that an attack reads."""
     generator = np.random.default_rng([_NEGATIVE, seed])
-    noise = {name: generator.standard_normal(getattr(view, name).shape, np.float32) for name in reads}
+    noise: dict[str, Any] = {name: generator.standard_normal(getattr(view, name).shape, np.float32) for name in reads}
     return replace(view, **noise)
 
 
@@ -92,7 +92,7 @@ def _descent(view: View, targets: NDArray[np.float32], generator: np.random.Gene
         return {}
     n, columns = targets.shape
     width, epochs = max(view.z1.shape[2], columns), min(len(view.z1), _EPOCHS)
-    weights = _projection(columns, width, generator)
+    weights: NDArray[Any] = _projection(columns, width, generator)
     z1, gradients = [], []
     for _ in range(epochs):
         gradient = generator.standard_normal((n, width), np.float32) / np.float32(np.sqrt(n))

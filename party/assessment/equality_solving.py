@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from party.assessment.inverse_models import RowAttack
-from party.assessment.ridge import fit_ridge
 from party.assessment.view import View
 
 Floats = NDArray[np.float64]
@@ -33,8 +32,7 @@ class EqualitySolving(RowAttack):
         return ("outputs",) if view.outputs is not None else ()
 
     def recover(self, rows: NDArray[np.int64]) -> Floats:
-        features = self.beside_own(logits(self.array("outputs")).astype(np.float32))
-        return fit_ridge(features[self.background.rows], self.background.targets)(features[rows])
+        return self.estimate(self.features(logits(self.array("outputs")).astype(np.float32)), rows)
 
 
 def logits(outputs: NDArray[np.float32]) -> Floats:
@@ -48,5 +46,6 @@ def logits(outputs: NDArray[np.float32]) -> Floats:
         return odds
     if np.all(np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE):
         logarithms: Floats = np.log(inside)
-        return logarithms - logarithms.mean(axis=1, keepdims=True)
+        logarithms -= logarithms.mean(axis=1, keepdims=True)
+        return logarithms
     return values

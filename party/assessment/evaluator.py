@@ -37,7 +37,7 @@ ATTACKS: Final[tuple[type[Attack], ...]] = (
 
 _BASELINES: Final[dict[Target, str]] = {
     "rows": "baseline: class means of the leaked rows",
-    "peer block": "baseline: a ridge from the attacker's own columns alone",
+    "peer block": "baseline: the same attacker with its own columns alone",
     "labels": "baseline: chance",
 }
 
@@ -106,6 +106,7 @@ def _run(
 
     reads, target = attack.reads(trial.view), attack.target(trial.view)
     attacker, found = evaluate(trial.view, trial)
+    baseline = attacker.baseline(trial.judge)
     plain = positive_view(control.view, reads, target, control.targets, control.classes, seed)
     _, positive = evaluate(plain, control)
     _, negative = evaluate(negative_view(control.view, reads, seed), control)
@@ -116,7 +117,7 @@ def _run(
             target=target,
             measure=measure,
             score=score,
-            baseline=found.baselines[measure],
+            baseline=baseline[measure],
             positive_control=positive.scores[measure],
             negative_control=negative.scores[measure],
             leaked_rows=len(trial.background.rows),

@@ -104,8 +104,8 @@ class Judge:
             found = [_found(self._truth[own], recovery[own], others, drawn) for own, others, drawn in self._searches]
             scores["re_identification"] = proportion(float(sum(map(np.sum, found))), sum(map(len, found)))
         if self._image_shape is not None:
-            pair = ((array - self._least).astype(np.float32) for array in (self._truth, recovery))
-            similarity = structural_similarity(*pair, self._image_shape, self._range)
+            images, recoveries = ((array - self._least).astype(np.float32) for array in (self._truth, recovery))
+            similarity = structural_similarity(images, recoveries, self._image_shape, self._range)
             scores["ssim"] = bootstrap(n, lambda rows: float(similarity[rows].mean()), self._seed)
         return scores
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from party.assessment.inverse_models import RECIPES, RowAttack, fit_beyond_ridge
+from party.assessment.inverse_models import NetworkEstimate, RowAttack
 from party.assessment.ridge import fit_ridge
 from party.assessment.view import View
 
@@ -32,28 +32,22 @@ class PeerBlock(RowAttack):
         whole = view.h1 is not None and view.own_rows is not None and view.own_weights is not None
         return ("h1",) if whole else ()
 
-    def features(self) -> Floats:
-        """float32[n, features] of all rows, the better of h1 as it came and the others' part of z1."""
+    def best_features(self) -> Floats:
+        """float32[n, features] of all rows, from the better of h1 as it came and the others' part of z1."""
         leaked, targets = self.background.rows, self.background.targets
         seen: Floats = self.array("h1")[-1]
         own: Floats = self.array("own_rows") @ self.array("own_weights")
-        choices = [self.beside_own(values) for values in (seen, others_part(seen, own))]
+        choices = [self.features(values) for values in (seen, others_part(seen, own))]
         return min(choices, key=lambda features: fit_ridge(features[leaked], targets).error)
 
     def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        features = self.features()
-        return fit_ridge(features[self.background.rows], self.background.targets)(features[rows])
+        return self.estimate(self.best_features(), rows)
 
 
-class PeerBlockMlp(PeerBlock):
+class PeerBlockMlp(NetworkEstimate, PeerBlock):
     """The same with a network on what the ridge leaves over."""
 
     name: ClassVar[str] = "peer_block_mlp"
-
-    def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        features, leaked = self.features(), self.background.rows
-        recipe = RECIPES[self.effort]
-        return fit_beyond_ridge(features[leaked], self.background.targets, features[rows], recipe, self.seed)
 
 
 def others_part(h1: Floats, own: Floats) -> Floats:
