@@ -23,16 +23,9 @@ Target = Literal["rows", "labels", "peer block"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one attack reached on one view.
-
-    Attributes:
-      scores: by measure.
-      baselines: by measure, what is reached without the view.
-      seconds: of fitting and recovery.
-    """
+    """What one attack reached on one view: its scores by measure, and the seconds of fitting and recovery."""
 
     scores: Mapping[str, Score]
-    baselines: Mapping[str, Score]
     seconds: float
 
 
@@ -80,6 +73,15 @@ class Attack(ABC):
     def recover(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Of the rows at these positions: their columns [rows, columns], or scores of their labels [rows] or [rows, classes]."""
 
+    def array(self, name: str) -> NDArray[np.float32]:
+        """An array of the view by name; TertiumError where the view lacks it."""
+        found: NDArray[np.float32] | None = getattr(self.view, name)
+        if found is None:
+            raise TertiumError(
+                f"{self.name} reads {name}, which the view of {self.view.name} lacks; ask reads() first."
+            )
+        return found
+
     @property
     def epochs_seen(self) -> int:
         return 1
@@ -96,8 +98,12 @@ class Attack(ABC):
         recovery = self.recover(rows)
         seconds = time.perf_counter() - started
         scores = judge.score_labels(recovery) if labels else judge.score(recovery)
-        baselines, known = judge.baseline(), self.without_view(rows)
-        return Evaluation(scores, baselines if known is None else baselines | judge.score(known), seconds)
+        return Evaluation(scores, seconds)
+
+    def baseline(self, judge: Judge) -> Mapping[str, Score]:
+        """By measure, what the same attacker reaches without the view."""
+        known = self.without_view(judge.rows) if self.target(self.view) != "labels" else None
+        return judge.baseline if known is None else judge.baseline | judge.score(known)
 
 
 @dataclass(frozen=True)

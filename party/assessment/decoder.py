@@ -2,7 +2,6 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +20,15 @@ class DecoderRecipe:
 
     Attributes:
       widths: hidden layers.
-      learning_rate: Adam's first; it falls to zero as a half cosine over the epochs when ``held_out`` is used.
+      learning_rate: Adam's.
       epochs: at most.
-      batch_rows: of a step.
+      batch_rows: of a step, at most; an epoch has thirty steps where batches of eight rows allow.
       held_out: share of the leaked rows that stops the fit (the weights of the best epoch are kept); 0 for none.
       patience: epochs without a better held-out error before the fit stops.
     """
 
-    widths: tuple[int, ...] = (256,)
-    learning_rate: float = 2e-3
+    widths: tuple[int, ...] = (256, 256)
+    learning_rate: float = 1e-3
     epochs: int = 40
     batch_rows: int = 128
     held_out: float = 0.1
@@ -93,8 +92,8 @@ def fit_decoder(inputs: Floats, targets: Floats, recipe: DecoderRecipe, seed: in
     best, best_error, best_epoch = [layer.copy() for layer in decoder.layers], np.inf, 0
     if held:
         best_error = float(np.mean((decoder(test_inputs) - test_targets) ** 2))
-    rate, steps = recipe.learning_rate, max(1, len(inputs) // recipe.batch_rows)
-    optimizer = Optimizer(OptimizerSpec("adam", rate), [layer.shape for layer in decoder.layers])
+    steps = max(len(inputs) // recipe.batch_rows, min(30, len(inputs) // 8), 1)
+    optimizer = Optimizer(OptimizerSpec("adam", recipe.learning_rate), [layer.shape for layer in decoder.layers])
     for epoch in range(1, recipe.epochs + 1):
         for rows in np.array_split(generator.permutation(len(inputs)), steps):
             optimizer.step(decoder.layers, decoder.gradients(inputs[rows], targets[rows]))
@@ -107,13 +106,11 @@ def fit_decoder(inputs: Floats, targets: Floats, recipe: DecoderRecipe, seed: in
     return Decoder(best) if held else decoder
 
 
-_HE: Final = 2.0
-
-
 def _initial_layers(widths: tuple[int, ...], zero_outputs: bool, generator: np.random.Generator) -> list[Floats]:
+    """Normal weights of variance 2 / inputs (He et al. 2015), biases zero."""
     layers: list[Floats] = []
     for number, (before, after) in enumerate(itertools.pairwise(widths)):
-        kernel = generator.normal(0, np.sqrt(_HE / before), (before, after)).astype(np.float32)
+        kernel = generator.normal(0, np.sqrt(2 / before), (before, after)).astype(np.float32)
         if zero_outputs and number == len(widths) - 2:
             kernel[:] = 0
         layers += [kernel, np.zeros(after, np.float32)]

@@ -1,18 +1,45 @@
 """All attacks that the views of a run allow, each with its baseline and controls."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernel.errors import BadInputError
+from kernel.metrics.score_inputs import class_numbers
 from kernel.network import LossName
-from party.assessment.attack import AttackResult
-from party.assessment.background import draw_background
+from party.assessment.attack import Attack, AttackResult, Effort, Evaluation, Target
+from party.assessment.controls import negative_view, positive_view
+from party.assessment.equality_solving import EqualitySolving
+from party.assessment.gram import Gram
+from party.assessment.inverse_models import InverseMlp, InverseRidge, PaperAttacker, StackedMlp, StackedRidge
+from party.assessment.judge import CANDIDATES
+from party.assessment.label_inference import LabelDirection, LabelNorm, LabelRidge
+from party.assessment.peer_block import PeerBlock, PeerBlockMlp
+from party.assessment.trial import Trial
 from party.assessment.view import View
 
-Effort = Literal["quick", "full"]
+ATTACKS: Final[tuple[type[Attack], ...]] = (
+    InverseRidge,
+    InverseMlp,
+    StackedRidge,
+    StackedMlp,
+    PaperAttacker,
+    Gram,
+    LabelNorm,
+    LabelDirection,
+    LabelRidge,
+    PeerBlock,
+    PeerBlockMlp,
+    EqualitySolving,
+)
+
+_BASELINES: Final[dict[Target, str]] = {
+    "rows": "baseline: class means of the leaked rows",
+    "peer block": "baseline: the same attacker with its own columns alone",
+    "labels": "baseline: chance",
+}
 
 
 def evaluate_attacks(
@@ -28,7 +55,8 @@ def evaluate_attacks(
 ) -> list[AttackResult]:
     """Runs every attack on every view that has what it needs.
 
-    Views of other rows (predictions on test rows) go into a call of their own.
+    Views of other rows (predictions on test rows) go into a call of their own. Labels are attacked from the view of one
+    feature holder only: all receive the same gradient.
 
     Args:
       views: all of the same rows in the same order.
@@ -46,5 +74,73 @@ def evaluate_attacks(
     """
     if not views:
         raise BadInputError("there is no view to attack: the run kept no transcript. Run it with --record.")
-    draw_background(targets, labels, leaked_fraction, seed)
-    return []
+    n = len(views[0].rows)
+    if len(targets) != n or len(labels) != n or any(not np.array_equal(v.rows, views[0].rows) for v in views):
+        raise BadInputError(
+            f"found views of {[len(view.rows) for view in views]} rows, {len(targets)} rows of truth and {len(labels)} "
+            "labels; all must be of the same rows in the same order."
+        )
+    classes = np.zeros(n, np.int64) if loss == "regression" else class_numbers(labels)
+    holders = [view.role for view in views]
+    results: list[AttackResult] = []
+    for number, view in enumerate(views):
+        others = _others_columns(view, targets)
+        if not len(others):
+            continue
+        role = view.role if holders.count(view.role) == 1 else f"{view.role} {view.name}"
+        trial = Trial.draw(view, targets[:, others], classes, leaked_fraction, effort, seed, image_shape)
+        control = trial.control(effort, seed, image_shape)
+        first = view.role not in holders[:number]
+        for attack in ATTACKS:
+            if attack.reads(view) and attack.suits(trial.background) and (first or attack.target(view) != "labels"):
+                results += _run(attack, role, trial, control, effort, seed)
+    return results
+
+
+def _run(
+    attack: type[Attack], role: str, trial: Trial, control: Trial, effort: Effort, seed: int
+) -> list[AttackResult]:
+    def evaluate(view: View, on: Trial) -> tuple[Attack, Evaluation]:
+        attacker = attack(view, on.background, effort=effort, seed=seed)
+        return attacker, attacker.evaluate(on.judge)
+
+    reads, target = attack.reads(trial.view), attack.target(trial.view)
+    attacker, found = evaluate(trial.view, trial)
+    baseline = attacker.baseline(trial.judge)
+    plain = positive_view(control.view, reads, target, control.targets, control.classes, seed)
+    _, positive = evaluate(plain, control)
+    _, negative = evaluate(negative_view(control.view, reads, seed), control)
+    return [
+        AttackResult(
+            attack=attack.name,
+            role=role,
+            target=target,
+            measure=measure,
+            score=score,
+            baseline=baseline[measure],
+            positive_control=positive.scores[measure],
+            negative_control=negative.scores[measure],
+            leaked_rows=len(trial.background.rows),
+            epochs_seen=attacker.epochs_seen,
+            seconds=found.seconds,
+            note=_note(target, measure, trial, attack),
+        )
+        for measure, score in found.scores.items()
+    ]
+
+
+def _note(target: Target, measure: str, trial: Trial, attack: type[Attack]) -> str:
+    baseline = _BASELINES[target]
+    if measure == "re_identification" and target == "rows":
+        baseline = f"baseline: chance among {CANDIDATES} rows of a class"
+    if measure == "mse" and target == "rows":
+        baseline += f"; the mean of the leaked rows has {trial.judge.mean_row_error(trial.background):.4g}"
+    return "; ".join(filter(None, (baseline, attack.note)))
+
+
+def _others_columns(view: View, targets: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Which columns of the truth the attacker does not have itself."""
+    if view.own_rows is None:
+        return np.arange(targets.shape[1])
+    own = {column.tobytes() for column in np.asarray(view.own_rows, np.float32).T}
+    return np.array([k for k, c in enumerate(np.asarray(targets, np.float32).T) if c.tobytes() not in own], np.int64)

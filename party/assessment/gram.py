@@ -20,7 +20,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.errors import TertiumError
 from party.assessment.inverse_models import RowAttack
 from party.assessment.ridge import fit_ridge
 from party.assessment.stack import LIMITS, epoch_groups
@@ -44,17 +43,16 @@ class Gram(RowAttack):
 
     @classmethod
     def reads(cls, view: View) -> tuple[str, ...]:
-        given = view.role == "neutral-server" and view.z1 is not None and view.cut_gradient is not None
-        return ("z1", "cut_gradient") if given and view.z1 is not None and len(view.z1) > 1 else ()
+        if view.role != "neutral-server" or view.z1 is None or view.cut_gradient is None or len(view.z1) < 2:
+            return ()
+        return ("z1", "cut_gradient")
 
     @property
     def epochs_seen(self) -> int:
-        return 0 if self.view.z1 is None else len(self.view.z1)
+        return len(self.array("z1"))
 
     def recover(self, rows: NDArray[np.int64]) -> Floats:
-        if self.view.z1 is None or self.view.cut_gradient is None:
-            raise TertiumError("the Gram attack reads z1 and dL/dz1; ask reads() first.")
-        z1, gradients = self.view.z1, self.view.cut_gradient
+        z1, gradients = self.array("z1"), self.array("cut_gradient")
         groups = epoch_groups(len(z1), z1.shape[2], LIMITS[self.effort])
         first = [group.start for group in groups]
         levels = np.concatenate([z1[epoch] for epoch in first], axis=1).astype(np.float64)

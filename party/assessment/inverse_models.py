@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from party.assessment.attack import Attack, Effort, Target
 from party.assessment.decoder import DecoderRecipe, fit_decoder
-from party.assessment.ridge import fit_ridge
+from party.assessment.ridge import fit_ridge, standardised
 from party.assessment.stack import LIMITS, stacked
 from party.assessment.view import View
 
@@ -27,9 +27,12 @@ Floats = NDArray[np.float32]
 SOURCES: Final = {"neutral-server": "z1", "label-holder": "h_last", "feature-holder": "cut_gradient"}
 """What an inverse model reads, by role."""
 
+OUTERMOST: Final = 4.0
+WEIGHTS: Final = (1.0, 0.1, 0.0)
+
 RECIPES: Final[dict[Effort, DecoderRecipe]] = {
-    "quick": DecoderRecipe(widths=(256,), epochs=40),
-    "full": DecoderRecipe(widths=(512,), epochs=150, patience=15),
+    "quick": DecoderRecipe(widths=(256, 256), epochs=30, patience=5),
+    "full": DecoderRecipe(widths=(512, 512), epochs=100, patience=10),
 }
 
 
@@ -41,16 +44,28 @@ class RowAttack(Attack):
         return "rows" if view.own_rows is None else "peer block"
 
     def without_view(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """For a party: ridge from its own columns alone, so that what columns tell of each other is not called a leak."""
+        """For a party: the same estimate from its own columns alone, so that what columns tell of each other is not
+        called a leak."""
         own = self.view.own_rows
-        if own is None:
-            return None
-        return fit_ridge(own[self.background.rows], self.background.targets)(own[rows])
+        return None if own is None else self.estimate(standardised(own, self.background.rows), rows)
 
-    def beside_own(self, seen: Floats) -> Floats:
-        """What was seen, float32[n, width], with the attacker's own rows beside it, if it has any."""
-        own = self.view.own_rows
-        return seen if own is None else np.concatenate([seen, own], axis=1)
+    def estimate(self, features: Floats, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Recovery [rows, columns] by a map fitted from the leaked rows' features to their columns: a ridge."""
+        return fit_ridge(features[self.background.rows], self.background.targets)(features[rows])
+
+    def features(self, seen: Floats) -> Floats:
+        """float32[n, features] of what was seen [n, width], standardised, and of the attacker's own rows, if it has any.
+
+        Beside own rows, what was seen is scaled by the weight among ``WEIGHTS`` that cross-validation likes best, so
+        that a view of little worth is not fitted at the price of good columns.
+        """
+        leaked, targets = self.background.rows, self.background.targets
+        seen = standardised(seen, leaked)
+        if self.view.own_rows is None:
+            return seen
+        own = standardised(self.view.own_rows, leaked)
+        choices = [np.concatenate([weight * seen, own], axis=1) for weight in WEIGHTS]
+        return min(choices, key=lambda features: fit_ridge(features[leaked], targets).error)
 
 
 class InverseRidge(RowAttack):
@@ -63,24 +78,32 @@ class InverseRidge(RowAttack):
         source = SOURCES.get(view.role)
         return (source,) if source is not None and getattr(view, source) is not None else ()
 
-    def features(self) -> Floats:
-        """float32[n, features] of all rows."""
-        seen: Floats = getattr(self.view, self.reads(self.view)[0])[-1]
-        return self.beside_own(seen)
+    def epochs(self) -> Floats:
+        """What was seen, float32[epochs, n, width]; gradients as directions and lengths, which no batch size distorts."""
+        name = self.reads(self.view)[0]
+        return directions(self.array(name)) if name == "cut_gradient" else self.array(name)
+
+    def seen(self) -> Floats:
+        """What the attack makes use of, float32[n, width]."""
+        last: Floats = self.epochs()[-1]
+        return last
 
     def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        features = self.features()
-        return fit_ridge(features[self.background.rows], self.background.targets)(features[rows])
+        return self.estimate(self.features(self.seen()), rows)
 
 
-class InverseMlp(InverseRidge):
-    """A network on what a ridge leaves over, so that it starts where the ridge ends."""
+class NetworkEstimate(RowAttack):
+    """An attack whose estimate is a network on what a ridge leaves over, so that it starts where the ridge ends."""
+
+    def estimate(self, features: Floats, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        leaked, targets = self.background.rows, self.background.targets
+        return fit_beyond_ridge(features[leaked], targets, features[rows], RECIPES[self.effort], self.seed)
+
+
+class InverseMlp(NetworkEstimate, InverseRidge):
+    """A network from the last epoch."""
 
     name: ClassVar[str] = "inverse_mlp"
-
-    def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        features, leaked, targets = self.features(), self.background.rows, self.background.targets
-        return fit_beyond_ridge(features[leaked], targets, features[rows], RECIPES[self.effort], self.seed)
 
 
 class StackedRidge(InverseRidge):
@@ -95,14 +118,13 @@ class StackedRidge(InverseRidge):
 
     @property
     def epochs_seen(self) -> int:
-        return len(getattr(self.view, self.reads(self.view)[0]))
+        return len(self.array(self.reads(self.view)[0]))
 
-    def features(self) -> Floats:
-        values: Floats = getattr(self.view, self.reads(self.view)[0])
-        return self.beside_own(stacked(values, LIMITS[self.effort]))
+    def seen(self) -> Floats:
+        return stacked(self.epochs(), LIMITS[self.effort])
 
 
-class StackedMlp(StackedRidge, InverseMlp):
+class StackedMlp(NetworkEstimate, StackedRidge):
     """A network from all epochs."""
 
     name: ClassVar[str] = "stacked_mlp"
@@ -111,7 +133,8 @@ class StackedMlp(StackedRidge, InverseMlp):
 class PaperAttacker(RowAttack):
     """As published: h1 to the row, ReLU, mean squared error, Adam with rate 0.01; nothing held out, nothing tuned.
 
-    The paper does not give the attacker's width; it is that of ``RECIPE``.
+    The paper gives neither the attacker's width nor h1's scale: the width is that of ``RECIPE``, and h1 is standardised,
+    for at rate 0.01 the fit fails on a wide range of inputs.
     """
 
     name: ClassVar[str] = "paper_attacker"
@@ -126,8 +149,9 @@ class PaperAttacker(RowAttack):
         return ("h1",) if view.h1 is not None and view.role == "neutral-server" else ()
 
     def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        seen: Floats = self.view.h1[-1]
-        return fit_decoder(seen[self.background.rows], self.background.targets, self.RECIPE, self.seed)(seen[rows])
+        leaked = self.background.rows
+        seen = standardised(self.array("h1")[-1], leaked)
+        return fit_decoder(seen[leaked], self.background.targets, self.RECIPE, self.seed)(seen[rows])
 
 
 def fit_beyond_ridge(
@@ -136,7 +160,7 @@ def fit_beyond_ridge(
     """Recovery [wanted rows, columns] by a ridge plus a decoder of what the ridge leaves over on the leaked rows.
 
     Args:
-      inputs: float32[leaked, features].
+      inputs: float32[leaked, features], standardised.
       targets: float32[leaked, columns].
       wanted: float32[rows, features], whose rows are recovered.
       recipe: of the decoder.
@@ -144,9 +168,15 @@ def fit_beyond_ridge(
     """
     ridge = fit_ridge(inputs, targets)
     left_over = targets - ridge(inputs)
-    deviation = inputs.std(axis=0)
-    scale = np.where(deviation > 0, 1 / np.where(deviation > 0, deviation, 1), 0).astype(np.float32)
     unit = max(float(np.sqrt(np.mean(left_over**2))), 1e-12)
-    mean = inputs.mean(axis=0)
-    decoder = fit_decoder((inputs - mean) * scale, (left_over / unit).astype(np.float32), recipe, seed)
-    return ridge(wanted) + unit * decoder((wanted - mean) * scale)
+    # A column that is almost constant has rows many deviations out, which a network would follow anywhere.
+    seen, asked = (np.clip(values, -OUTERMOST, OUTERMOST) for values in (inputs, wanted))
+    decoder = fit_decoder(seen, (left_over / unit).astype(np.float32), recipe, seed)
+    return ridge(wanted) + unit * decoder(asked)
+
+
+def directions(gradients: Floats) -> Floats:
+    """float32[epochs, n, width + 1]: each gradient at length 1, and the logarithm of its length."""
+    lengths = np.linalg.norm(gradients, axis=2, keepdims=True)
+    least = np.finfo(np.float32).tiny
+    return np.concatenate([gradients / np.maximum(lengths, least), np.log(np.maximum(lengths, least))], axis=2)

@@ -33,6 +33,8 @@ class Judge:
     Attributes:
       rows: int64[judged], sorted positions on the views' row axis, none of them leaked.
       label_rows: int64[n - leaked], all that were not leaked.
+      baseline: by measure, what is reached without a view by somebody who knows each row's class: the class means of
+        the leaked rows; chance for re-identification and labels.
     """
 
     def __init__(
@@ -70,7 +72,11 @@ class Judge:
         self._spread = np.sum((self._truth - self._truth.mean(axis=0)) ** 2, axis=1)
         everybody = np.zeros_like(classes)
         self._searches = self._draw(targets, classes, generator) or self._draw(targets, everybody, generator)
-        self._class_means = _class_means(background, classes, self.rows)
+        chance = 1 / CANDIDATES
+        self.baseline = self.score(_class_means(background, classes, self.rows)) | {
+            "re_identification": Score(chance, chance, chance, len(self.rows)),
+            "auc": Score(0.5, 0.5, 0.5, len(self.label_rows)),
+        }
 
     def score(self, recovery: Recovery) -> dict[str, Score]:
         """Every measure of a recovery [judged, columns] of ``rows``, by name.
@@ -98,8 +104,8 @@ class Judge:
             found = [_found(self._truth[own], recovery[own], others, drawn) for own, others, drawn in self._searches]
             scores["re_identification"] = proportion(float(sum(map(np.sum, found))), sum(map(len, found)))
         if self._image_shape is not None:
-            pair = ((array - self._least).astype(np.float32) for array in (self._truth, recovery))
-            similarity = structural_similarity(*pair, self._image_shape, self._range)
+            images, recoveries = ((array - self._least).astype(np.float32) for array in (self._truth, recovery))
+            similarity = structural_similarity(images, recoveries, self._image_shape, self._range)
             scores["ssim"] = bootstrap(n, lambda rows: float(similarity[rows].mean()), self._seed)
         return scores
 
@@ -107,14 +113,6 @@ class Judge:
         """``auc`` of scores [rows] (larger means class 1) or [rows, classes] for ``label_rows``."""
         truth = self._classes[self.label_rows]
         return {"auc": auc(truth, scores) if scores.ndim == 1 else macro_auc(truth, scores)}
-
-    def baseline(self) -> dict[str, Score]:
-        """What is reached without a view by somebody who knows each row's class: the class means of the leaked rows."""
-        chance = 1 / CANDIDATES
-        return self.score(self._class_means) | {
-            "re_identification": Score(chance, chance, chance, len(self.rows)),
-            "auc": Score(0.5, 0.5, 0.5, len(self.label_rows)),
-        }
 
     def mean_row_error(self, background: Background) -> float:
         """MSE of the one who recovers every row as the leaked rows' mean."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from party.assessment.attack import Attack, Target
 from party.assessment.background import Background
-from party.assessment.ridge import fit_ridge
+from party.assessment.ridge import fit_ridge, standardised
 from party.assessment.stack import LIMITS, stacked
 from party.assessment.view import View
 
@@ -48,13 +48,13 @@ class LabelAttack(Attack):
 
     @property
     def epochs_seen(self) -> int:
-        return len(getattr(self.view, self.reads(self.view)[0]))
+        return len(self.array(self.reads(self.view)[0]))
 
     def gradients(self) -> NDArray[np.float32]:
         """float32[epochs, n, width], each epoch scaled to mean square 1 a row, so that no epoch drowns the others."""
-        values: NDArray[np.float32] = getattr(self.view, self.reads(self.view)[0])
-        size = np.sqrt(np.mean(np.sum(np.square(values), axis=2), axis=1))
-        return values / np.where(size > 0, size, 1)[:, None, None]
+        values: NDArray[np.float32] = self.array(self.reads(self.view)[0])
+        size: NDArray[np.float32] = np.sqrt(np.mean(np.sum(np.square(values), axis=2), axis=1)).astype(np.float32)
+        return values / np.where(size > 0, size, np.float32(1))[:, None, None]
 
 
 class LabelNorm(LabelAttack):
@@ -63,7 +63,7 @@ class LabelNorm(LabelAttack):
     name: ClassVar[str] = "label_norm"
 
     def recover(self, rows: NDArray[np.int64]) -> Floats:
-        lengths = np.linalg.norm(self.gradients(), axis=2).mean(axis=0, dtype=np.float64)
+        lengths: Floats = np.linalg.norm(self.gradients(), axis=2).mean(axis=0, dtype=np.float64)
         return lengths[rows] * orientation(lengths[self.background.rows], self.background.labels, lengths)
 
 
@@ -95,7 +95,8 @@ class LabelRidge(LabelAttack):
         """Scores [rows] of class 1, or [rows, classes]; the same for all rows where a class did not leak."""
         gradients = self.gradients()
         lengths = np.linalg.norm(gradients, axis=2).mean(axis=0)[:, None]
-        features = np.concatenate([stacked(gradients, LIMITS[self.effort]), lengths], axis=1)
+        seen = np.concatenate([stacked(gradients, LIMITS[self.effort]), lengths], axis=1)
+        features = standardised(seen, self.background.rows)
         indicators = np.eye(self.background.classes)[self.background.labels]
         scores = fit_ridge(features[self.background.rows], indicators)(features[rows])
         return scores[:, 1] if self.background.classes == 2 else scores

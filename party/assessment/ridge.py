@@ -39,7 +39,7 @@ class Ridge:
 
 
 def fit_ridge(inputs: NDArray[np.float32] | Floats, outputs: NDArray[np.float32] | Floats) -> Ridge:
-    """Fits all outputs with one penalty; inputs are standardised first, so that their units do not matter.
+    """Fits all outputs with one penalty for all inputs, whose units therefore matter: ``standardised`` makes them alike.
 
     Args:
       inputs: [rows, inputs], at least two rows.
@@ -51,9 +51,6 @@ def fit_ridge(inputs: NDArray[np.float32] | Floats, outputs: NDArray[np.float32]
     rows, width = x.shape
     input_mean, output_mean = x.mean(axis=0), y.mean(axis=0)
     x, y = x - input_mean, y - output_mean
-    deviation = x.std(axis=0)
-    scale = 1 / np.where(deviation > 1e-9 * (np.abs(input_mean) + deviation.max(initial=0)), deviation, np.inf)
-    x *= scale
     # The smaller of the two Gram matrices: x = U S V^T, coefficients = U^T y.
     if width < rows:
         values, vectors = np.linalg.eigh(x.T @ x)
@@ -79,5 +76,13 @@ def fit_ridge(inputs: NDArray[np.float32] | Floats, outputs: NDArray[np.float32]
     errors = rows * residual / np.maximum(freedom, 1e-300) ** 2
     best = int(np.argmin(errors))
     shrunk = np.sqrt(values) / (values + penalties[best])
-    weights = scale[:, None] * (right @ (shrunk[:, None] * coefficients))
+    weights = right @ (shrunk[:, None] * coefficients)
     return Ridge(input_mean, output_mean, weights, float(errors[best]))
+
+
+def standardised(values: NDArray[np.float32], leaked: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Values [n, columns] less the leaked rows' means and divided by their deviations; a column constant there becomes 0."""
+    mean, deviation = values[leaked].mean(axis=0), values[leaked].std(axis=0)
+    moves = deviation > 1e-6 * np.abs(mean)
+    scaled: NDArray[np.float32] = (values - mean) * np.where(moves, 1 / np.where(moves, deviation, 1), 0)
+    return scaled.astype(np.float32, copy=False)

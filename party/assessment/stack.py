@@ -1,5 +1,6 @@
 """A stack: what was seen of the same row in all epochs, side by side."""
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ def epoch_groups(epochs: int, width: int, limit: int) -> list[slice]:
     """Consecutive groups of epochs, as even as can be and at least one, so that groups * width <= limit where possible."""
     count = max(1, min(epochs, limit // width))
     ends = [round(epochs * number / count) for number in range(count + 1)]
-    return [slice(start, end) for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(start, end) for start, end in pairwise(ends)]
 
 
 def stacked(values: NDArray[np.float32], limit: int) -> NDArray[np.float32]:
