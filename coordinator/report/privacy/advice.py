@@ -34,6 +34,7 @@ class PlanFacts:
     widths: tuple[int, ...]
     columns: int | None
     loss: str
+    epochs: int
     protection: Mapping[str, Any]
     defender: Mapping[str, Any]
 
@@ -145,9 +146,9 @@ def _about_peers(found: Sequence[AttackRecord], plan: PlanFacts) -> list[Advice]
         narrower = (*widths[:-1], max(LEAST_WIDTH, widths[-1] // 2))
         what = "Narrow the last hidden layer: h_L goes to the party with the label."
         return [Advice(f"[network] widths = {list(narrower)}", what, _reason(found))]
-    return [
-        Advice("", "Give this party fewer epochs: every gradient it receives adds to what it knows.", _reason(found))
-    ]
+    change = f"epochs = {plan.epochs // 2}" if plan.epochs > 1 else ""
+    what = "Train for fewer epochs: every gradient a party receives adds to what it knows."
+    return [Advice(change, what, _reason(found))]
 
 
 def _reason(found: Sequence[AttackRecord]) -> str:

@@ -34,25 +34,19 @@ def drawn_measures(record: RunRecord) -> list[str]:
 def draw_leakage(measure: str, record: RunRecord, theme: Theme = "light") -> "Figure":
     """Groups of four bars, one group for each attack."""
     attacks = [attack for attack in attacks_of(record) if attack.measure == measure]
-    figure, axes = canvas(theme, height=1.9 + 0.62 * len(attacks))
+    figure, axes = canvas(theme, height=1.9 + 0.56 * len(attacks))
     for place, (label, field, colour) in enumerate(_BARS):
         scores = [getattr(attack, field) for attack in attacks]
         _bars(axes, scores, place, label, colour, INKS[theme].text)
     axes.set_yticks(range(len(attacks)), [_name(attack) for attack in attacks], parse_math=False)
-    axes.invert_yaxis()
+    axes.set_ylim(len(attacks) - 0.45, -0.55)
     lowest = min((attack.score.value for attack in attacks), default=0.0)
     axes.set_xlim(max(_LOWEST, min(0.0, lowest)), 1.04)
     axes.set_xlabel(f"{MEASURE_WORDS[measure]}, 1 is a perfect recovery; whiskers: 95 % interval")
     axes.grid(visible=False, axis="y")
-    finish(figure, axes, theme, MEASURE_WORDS[measure].capitalize(), record, legend=None)
-    axes.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.4, 1.0 + 0.28 / (1 + len(attacks))),
-        ncols=2,
-        frameon=False,
-        fontsize=8.5,
-        labelcolor=INKS[theme].text,
-    )
+    title = MEASURE_WORDS[measure]
+    finish(figure, axes, theme, title[:1].upper() + title[1:], record, legend=None)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8.5, labelcolor=INKS[theme].text)
     return figure
 
 

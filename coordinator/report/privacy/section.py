@@ -57,8 +57,14 @@ def privacy_section(record: RunRecord) -> PrivacySection:
         setting=_setting(judged, logged),
         findings=findings(judged),
         advice=advice(judged, _plan_facts(record, logged)),
-        table=tuple(_line(attack, found) for attack, found in judged),
-        notes=tuple(dict.fromkeys(f"{words.attack_words(one.attack)}: {one.note}" for one, _ in judged if one.note)),
+        table=tuple(_line(attack, found) for attack, found in judged if attack.measure != "mse"),
+        notes=tuple(
+            dict.fromkeys(
+                f"{words.attack_words(one.attack)}: {remark}."
+                for one, _ in judged
+                for remark in words.remarks(one.note)
+            )
+        ),
         received=_received(logged),
         recording=_recording(logged),
         image_lines=tuple(str(line) for line in lines) if isinstance(lines, list) else (),
@@ -143,6 +149,7 @@ def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
         widths=tuple(width for width in widths if isinstance(width, int)) if isinstance(widths, Sequence) else (),
         columns=_whole(logged.get("columns")),
         loss=str(record.network.get("loss", "")),
+        epochs=_whole(record.network.get("epochs")) or 1,
         protection=_mapping(plan.get("protection")),
         defender=_mapping(plan.get("defender")),
     )

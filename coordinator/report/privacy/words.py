@@ -20,10 +20,12 @@ _ATTACKS = {
     "stacked_ridge": "linear reader, all epochs together",
     "stacked_mlp": "neural reader, all epochs together",
     "paper_attacker": "the P²N² paper's own reader",
-    "gram_equations": "equations from successive steps",
+    "gram": "equations from successive steps",
     "label_norm": "length of the gradient",
     "label_direction": "direction of the gradient",
-    "label_centroid": "gradient against leaked labels",
+    "label_ridge": "linear reader of the gradient",
+    "peer_block": "linear reader of h₁, own part taken out",
+    "peer_block_mlp": "neural reader of h₁, own part taken out",
     "equality_solving": "equations from predictions",
 }
 MEASURE_WORDS = {
@@ -63,10 +65,14 @@ def attack_words(attack: str) -> str:
 def sentence(attack: AttackRecord) -> str:
     """What the result means for a person whose record was trained on."""
     found, plain = attack.score, attack.baseline
+    peers = attack.target == "peer block"
+    without = "from its own columns alone" if peers else "without this view"
     if attack.measure == "re_identification":
+        guess = f"{without} it would be" if peers else "guessing would be"
+        whose = "of the other parties' records" if peers else "records"
         return (
-            f"Of 100 records of the same class, the reader picks the right one in {percent(found.value)} of cases"
-            f"{interval(found)}; guessing would be {percent(plain.value)}."
+            f"Of 100 {whose} of the same class, the reader picks the right one in {percent(found.value)} of cases"
+            f"{interval(found)}; {guess} {percent(plain.value)}."
         )
     if attack.measure == "auc":
         return (
@@ -76,14 +82,20 @@ def sentence(attack: AttackRecord) -> str:
     if attack.measure == "ssim":
         return (
             f"Recovered images are like the originals to {found.value:.2f}{interval(found, as_percent=False)}, where 1 is "
-            f"equal; without this view {plain.value:.2f}."
+            f"equal; {without} {plain.value:.2f}."
         )
     if attack.measure == "mse":
-        return f"Recovered values are off by {found.value:.3g} (mean square); without this view by {plain.value:.3g}."
+        return f"Recovered values are off by {found.value:.3g} (mean square); {without} by {plain.value:.3g}."
     return (
         f"The reader recovers {percent(max(found.value, 0.0))} of what makes a record differ from the average"
-        f"{interval(found)}; without this view {percent(max(plain.value, 0.0))}."
+        f"{interval(found)}; {without} {percent(max(plain.value, 0.0))}."
     )
+
+
+def remarks(note: str) -> tuple[str, ...]:
+    """The parts of a result's note that are about its attack; what the baseline is, the page says once for all."""
+    parts = (part.strip() for part in note.split(";"))
+    return tuple(part for part in parts if part and not part.startswith(("baseline:", "the mean of the leaked rows")))
 
 
 def shown(measure: str, score: ScoreRecord) -> str:

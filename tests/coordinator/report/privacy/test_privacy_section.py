@@ -9,7 +9,7 @@ from coordinator.report.plots import write_plots
 from coordinator.report.privacy.attack_record import attacks_of
 from coordinator.report.privacy.plots import draw_leakage
 from coordinator.report.privacy.section import privacy_section
-from coordinator.report.privacy.words import percent, role_words, sentence
+from coordinator.report.privacy.words import percent, remarks, role_words, sentence
 from coordinator.report.run_record import read_run
 
 
@@ -24,6 +24,18 @@ def test_the_sentence_of_a_re_identification_is_for_people():
         "Of 100 records of the same class, the reader picks the right one in 27 % of cases (24 % to 30 %); "
         "guessing would be 1.0 %."
     )
+
+
+def test_a_party_is_compared_with_its_own_columns_alone():
+    attack = record("feature-holder", "stacked_ridge", "re_identification", 0.56, 0.27, target="peer block")
+    assert "of the other parties' records" in sentence(attack)
+    assert sentence(attack).endswith("from its own columns alone it would be 27 %.")
+
+
+def test_remarks_leave_out_what_the_page_says_once():
+    note = "baseline: class means of the leaked rows; the mean of the leaked rows has 1.016; exact for full batches"
+    assert remarks(note) == ("exact for full batches",)
+    assert remarks("baseline: chance") == ()
 
 
 @pytest.mark.parametrize(
@@ -59,7 +71,7 @@ def test_the_page_says_what_was_found_and_what_to_do(words):
     assert "raised what is found from 27 % to 66 %" in words
     assert "masked shares of z₁; their sum over the parties is z₁ | 40 | 320,000 | 1.28 MB" in words
     assert "deleted when the attacks were done" in words
-    assert "linear reader, all epochs together: all epochs" in words  # the note
+    assert "linear reader, all epochs together: all epochs." in words  # the note
 
 
 def test_every_attack_stands_beside_its_controls(words):
