@@ -58,9 +58,9 @@ class RowAttack(Attack):
         return self.plausible(fit_ridge(features[self.background.rows], self.background.targets)(features[rows]))
 
     def plausible(self, recovery: NDArray[np.float64]) -> NDArray[np.float64]:
-        """No value further out than the leaked rows' range and half of it more: a map that runs away is reined in."""
+        """No value further out of the leaked rows' range than that is wide: a map that runs away is reined in."""
         least, most = self.background.targets.min(axis=0), self.background.targets.max(axis=0)
-        return np.clip(recovery, least - (most - least) / 2, most + (most - least) / 2)
+        return np.clip(recovery, 2 * least - most, 2 * most - least)
 
     def features(self, seen: Floats) -> Floats:
         """float32[n, features] of what was seen [n, width], standardised, and of the attacker's own rows, if it has any.
