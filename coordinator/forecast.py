@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kernel.batch_order import batch_sizes
+from kernel.batch_order import batch_sizes, micro_batches
 from kernel.fixed_point import FixedPoint
 from kernel.plan_message import label_holder, ring_of, share_ring
 from kernel.wire.channel import OPENING_CHUNK_BYTES
@@ -31,7 +31,7 @@ class Forecast:
     relayed_epoch_bytes: dict[str, int]
     set_up_bytes: dict[str, int]
     rounds: int
-    """Times the label holder waits for another process in an epoch."""
+    """Messages of other processes that the label holder waits for in an epoch."""
 
     def busiest(self) -> tuple[str, int]:
         """The link direction with the most bytes in an epoch."""
@@ -63,8 +63,11 @@ def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[
     set_up: Counter[str] = Counter()
     sizes = batch_sizes(train_rows, plan.batch_rows)
     for rows, steps in Counter(sizes).items():
-        for link, count in _step_bytes(plan, rows).items():
-            epoch[link] += steps * count
+        for piece in micro_batches(rows, plan.micro_batches):
+            for link, count in _micro_batch_bytes(plan, piece.stop - piece.start).items():
+                epoch[link] += steps * count
+        if beaver:
+            epoch[f"{_COORDINATOR}>{max(names)}"] += steps * _correction_bytes(plan, rows)
     if beaver:
         columns = sum(encoded_columns)
         opening = _envelope_bytes(columns, plan.network.widths[0], "opening-f", plan)
@@ -81,11 +84,12 @@ def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[
                             _envelope_bytes(chunk, columns, "opening-e", plan),
                             chunks,
                         )
-    rounds = len(sizes) * (2 + (len(names) - 1 if beaver else 0))
+    answers = sum(2 * len(micro_batches(rows, plan.micro_batches)) for rows in sizes)
+    rounds = answers + (len(sizes) * (len(names) - 1) if beaver else 0)
     return Forecast(dict(sorted(epoch.items())), dict(sorted(relayed.items())), dict(sorted(set_up.items())), rounds)
 
 
-def _step_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
+def _micro_batch_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     network, holder = plan.network, label_holder(plan)
     width, last = network.widths[0], network.widths[-1]
     cut_bytes = 2 if plan.cut_dtype == common_pb2.D_TYPE_BFLOAT16 else 4
@@ -101,10 +105,13 @@ def _step_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
         found[f"{_SERVER}>{party.name}"] += _framed(gradient, rows * width * cut_bytes)
     found[f"{holder}>{_SERVER}"] += _framed(head, rows * last * cut_bytes)
     found[f"{_SERVER}>{holder}"] += _framed(activation, rows * last * cut_bytes)
-    if plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
-        correction = dealing_pb2.Correction(header=_header(_COORDINATOR), words=_ring(ring, rows, width))
-        found[f"{_COORDINATOR}>{max(party.name for party in plan.parties)}"] += _framed(correction, words)
     return found
+
+
+def _correction_bytes(plan: plan_pb2.RunPlan, rows: int) -> int:
+    ring, width = share_ring(plan), plan.network.widths[0]
+    correction = dealing_pb2.Correction(header=_header(_COORDINATOR), words=_ring(ring, rows, width))
+    return _framed(correction, rows * width * ring.ring_bits // 8)
 
 
 def _chunks(plan: plan_pb2.RunPlan, train_rows: int, columns: int) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from kernel.errors import SettingsError
 from kernel.network import ActivationName, LossName, OptimizerName
-from kernel.plan_message import MIN_INTEGER_BITS, spare_bits
+from kernel.plan_message import MAX_MICRO_BATCHES, MIN_INTEGER_BITS, spare_bits
 from kernel.settings import Settings, parse_settings
 from kernel.wire.channel import MAX_MESSAGE_BYTES
 from protos.v1 import common_pb2, plan_pb2
@@ -87,6 +87,12 @@ class Plan(Settings):
     barrier_every_epochs: int = Field(1, ge=1, description="epochs between barriers a run can be resumed from")
     cut_dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="of h_L and gradients on the wire; bfloat16 halves those bytes at 8 bits of precision"
+    )
+    micro_batches: int = Field(
+        1,
+        ge=1,
+        le=MAX_MICRO_BATCHES,
+        description="pieces a training step's rows travel in, so that links and roles overlap",
     )
     first_layer: FirstLayerPlan = FirstLayerPlan()
     network: NetworkPlan
@@ -185,6 +191,7 @@ class Plan(Settings):
             batch_rows=self.batch_rows,
             test_fraction=self.test_fraction,
             barrier_every_epochs=self.barrier_every_epochs,
+            micro_batches=self.micro_batches,
             cut_dtype=_CUT_DTYPES[self.cut_dtype],
             dealer=_DEALER if self.first_layer.protocol == "beaver" else "",
         )

@@ -57,6 +57,16 @@ def batches(order: RowIndices, batch_rows: int) -> Iterator[RowIndices]:
         yield order[start : start + batch_rows]
 
 
+def micro_batches(rows: int, pieces: int) -> list[slice]:
+    """The pieces a batch of ``rows`` rows travels in: consecutive, equal but for the last, ``pieces`` of them or fewer.
+
+    While one piece is with the neutral server the next is on the wire (micro-batches as in GPipe, Huang et al. 2019,
+    section 2.2: gradients of the pieces add up, weights move once a batch).
+    """
+    size = -(-rows // pieces)
+    return [slice(start, min(rows, start + size)) for start in range(0, rows, size)]
+
+
 def batch_sizes(rows: int, batch_rows: int) -> list[int]:
     """Rows of each batch of a pass over ``rows``."""
     return [min(batch_rows, rows - start) for start in range(0, rows, batch_rows)]

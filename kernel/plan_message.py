@@ -24,6 +24,8 @@ _MAX_WIDTH = 1 << 16
 MIN_INTEGER_BITS = 8
 """Room z1 must have: a plan with less could be made to overflow, and each overflow tells a magnitude."""
 
+MAX_MICRO_BATCHES = 64
+
 _OWN_NAMES = re.compile(r"lobby|doctor-.*|predictions|initialisation\.key|secrets\.key|.*\.part")
 
 
@@ -102,6 +104,7 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
         )
     label_holder(plan)
     cut_dtype(plan.cut_dtype)
+    check_micro_batches(plan.micro_batches)
     network_spec(plan.network)
 
 
@@ -145,6 +148,17 @@ def cut_dtype(message: common_pb2.DType) -> str:
     if message not in names:
         raise WireError(f"the plan asks for tensors of type {message} at the cut; float32 and bfloat16 travel there")
     return names[message]
+
+
+def check_micro_batches(pieces: int) -> int:
+    """How many pieces a training step's rows travel in.
+
+    Raises:
+      WireError: none, or more than any plan may ask for.
+    """
+    if not 1 <= pieces <= MAX_MICRO_BATCHES:
+        raise WireError(f"a training step in {pieces} micro-batches cannot be run; 1 to {MAX_MICRO_BATCHES} can")
+    return pieces
 
 
 def label_holder(plan: plan_pb2.RunPlan) -> str:

@@ -41,7 +41,7 @@ def _introduction_bytes(message: relay_pb2.Introduction) -> bytes:
 def _header_bytes(header: relay_pb2.EnvelopeHeader) -> bytes:
     step = header.step
     return _canonical(
-        "tertium.v1.Envelope", step.run, step.generation, step.epoch, step.step, step.purpose, step.sender,
+        "tertium.v1.Envelope", step.run, step.generation, step.epoch, step.step, step.micro_batch, step.purpose, step.sender,
         header.receiver, header.mailbox, header.topic, header.sequence,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import structlog
 from kernel.durable import BarrierStore, write_durably
 from kernel.errors import BadInputError, PeerError, StepError
 from kernel.network import NetworkSpec
-from kernel.plan_message import cut_dtype, network_spec, ring_of, safe_run_name
+from kernel.plan_message import check_micro_batches, cut_dtype, network_spec, ring_of, safe_run_name
 from kernel.run_state import RunState
 from neutral_server.session import Stack, StackSession
 from protos.v1 import common_pb2, stack_control_pb2
@@ -62,7 +62,7 @@ class RunTable:
                 self._session.fail(StepError(f"generation {request.generation} of run {run!r} replaced this one"))
             spec = network_spec(request.network)
             ring = ring_of(request.ring)
-            dtype = cut_dtype(request.cut_dtype)
+            dtype, pieces = cut_dtype(request.cut_dtype), check_micro_batches(request.micro_batches)
             if request.label_holder not in request.parties or len(set(request.parties)) < 2:
                 raise BadInputError(
                     f"a run needs two parties or more and a label holder among them; found {list(request.parties)}"
@@ -81,6 +81,7 @@ class RunTable:
                 label_holder=request.label_holder,
                 stack=stack,
                 cut_dtype=dtype,
+                micro_batches=pieces,
             )
             _log.info("prepared", run=run, generation=request.generation, parties=len(request.parties))
             return self._store.held()

@@ -2,7 +2,9 @@
 
 States as in kernel/run_state.py. Every frame is held to the announced pass: run, generation, purpose, epoch, step,
 sender and shape. A training step goes: shares of all parties -> forward -> h_L to the label holder -> its gradient ->
-backward and update -> dL/dz1 to all. Forward-only passes may have a few steps in flight.
+backward -> dL/dz1 to all; where the plan cuts a step into micro-batches each of them goes that way on its own, so that
+links and processes work at the same time, and the update comes with the last. Forward-only passes may have a few steps
+in flight.
 """
 
 import threading
@@ -13,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.batch_order import batch_sizes
+from kernel.batch_order import batch_sizes, micro_batches
 from kernel.errors import PeerError, StepError, TertiumError
 from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec
@@ -39,10 +41,10 @@ _PURPOSE_NAMES = {
 class Stack(Protocol):
     """What a session needs of a hidden stack (hidden_stack.py, small_stack.py)."""
 
-    def forward(self, words: RingArray, scale_bits: int, ring_bits: int) -> NDArray[np.float32]: ...
+    def forward(self, words: RingArray, scale_bits: int, ring_bits: int, *, piece: int = 0) -> NDArray[np.float32]: ...
     def predict(self, words: RingArray, scale_bits: int, ring_bits: int) -> NDArray[np.float32]: ...
-    def backward(self, dh: NDArray[np.float32]) -> NDArray[np.float32]: ...
-    def warm_up(self, batches: Sequence[int], *, scale_bits: int, ring_bits: int) -> None: ...
+    def backward(self, dh: NDArray[np.float32], *, piece: int = 0, last: bool = True) -> NDArray[np.float32]: ...
+    def warm_up(self, steps: Sequence[Sequence[int]], *, scale_bits: int, ring_bits: int) -> None: ...
     def state(self) -> dict[str, NDArray[Any]]: ...
     def load(self, state: Mapping[str, NDArray[Any]]) -> None: ...
 
@@ -52,7 +54,8 @@ PartyFrame = TensorFrame[split_training_pb2.PartyFrame]
 
 
 @dataclass
-class _Step:
+class _MicroBatch:
+    rows: int
     shares: StepShares
     activation: ServerFrame | None = None
     head_gradient: NDArray[np.float32] | None = None
@@ -65,9 +68,10 @@ class _Pass:
 
     epoch: int
     purpose: common_pb2.Purpose
-    sizes: list[int]
+    sizes: list[list[int]]
+    """Rows of the micro-batches of each step."""
     due: int = 0
-    steps: dict[int, _Step] = field(default_factory=dict)
+    steps: dict[int, list[_MicroBatch]] = field(default_factory=dict)
 
 
 class StackSession:
@@ -86,10 +90,12 @@ class StackSession:
         label_holder: str,
         stack: Stack,
         cut_dtype: str = "float32",
+        micro_batches: int = 1,
     ) -> None:
         self.run, self.generation, self.parties = run, generation, tuple(parties)
         self._name, self._network, self._ring, self._scale_bits = name, network, ring, scale_bits
         self._label_holder, self._stack, self._cut_dtype = label_holder, stack, cut_dtype
+        self._micro_batches = micro_batches
         self._lock = threading.RLock()
         self._outboxes: dict[str, Outbox[ServerFrame]] = {}
         self._pass: _Pass | None = None
@@ -99,7 +105,8 @@ class StackSession:
 
     def begin(self, batches: Sequence[int]) -> None:
         """Compile ahead for the batch sizes to come."""
-        self._stack.warm_up(sorted(set(batches)), scale_bits=self._scale_bits, ring_bits=self._ring.ring_bits)
+        steps = [self._pieces(rows) for rows in sorted(set(batches))]
+        self._stack.warm_up(steps, scale_bits=self._scale_bits, ring_bits=self._ring.ring_bits)
         self.state = advance(self.state, RunState.READY)
 
     def join(self, party: str) -> Outbox[ServerFrame]:
@@ -129,7 +136,9 @@ class StackSession:
                     f"a pass of {rows} rows in batches of {batch_rows} with purpose {purpose} cannot be opened"
                 )
             self.state = advance(self.state, RunState.TRAINING)
-            self._pass = _Pass(epoch, purpose, batch_sizes(rows, batch_rows))
+            training = purpose == common_pb2.PURPOSE_TRAIN
+            sizes = batch_sizes(rows, batch_rows)
+            self._pass = _Pass(epoch, purpose, [self._pieces(size) if training else [size] for size in sizes])
             self.phases.start()  # what passed since the pass before is nobody's
 
     def receive(self, party: str, frame: PartyFrame) -> None:
@@ -195,6 +204,9 @@ class StackSession:
                 raise StepError(f"a barrier was asked for at step {self._pass.due} of {len(self._pass.sizes)}")
             return self._stack.state()
 
+    def _pieces(self, rows: int) -> list[int]:
+        return [piece.stop - piece.start for piece in micro_batches(rows, self._micro_batches)]
+
     def _check_alive(self) -> None:
         if self._error is not None:
             raise self._error
@@ -217,81 +229,98 @@ class StackSession:
         ahead = 0 if current.purpose == common_pb2.PURPOSE_TRAIN else IN_FLIGHT
         if not max(0, current.due - 1) <= header.step <= min(current.due + ahead, len(current.sizes) - 1):
             raise StepError(f"{party!r} sent step {header.step}; due is step {current.due} of {len(current.sizes)}")
+        if header.micro_batch >= len(current.sizes[header.step]):
+            raise StepError(
+                f"{party!r} sent micro-batch {header.micro_batch} of step {header.step}, which has {len(current.sizes[header.step])}"
+            )
         return current
 
     def _take_share(self, current: _Pass, party: str, frame: PartyFrame) -> None:
-        number = frame.message.header.step
-        step = current.steps.setdefault(number, _Step(StepShares(self.parties)))
+        number, piece = frame.message.header.step, frame.message.header.micro_batch
+        if number not in current.steps:
+            current.steps[number] = [_MicroBatch(rows, StepShares(self.parties)) for rows in current.sizes[number]]
+        micro_batch = current.steps[number][piece]
         words = decode_ring(
             frame.message.share,
             frame.payload,
             ring_bits=self._ring.ring_bits,
             fractional_bits=self._ring.fractional_bits,
-            shape=(current.sizes[number], self._network.widths[0]),
+            shape=(micro_batch.rows, self._network.widths[0]),
             what=f"the share of {party!r} in step {number}",
         )
-        if not step.shares.add(party, words):
-            self._answer_again(step, party)
+        if not micro_batch.shares.add(party, words):
+            self._answer_again(micro_batch, party)
             return
-        while current.purpose != common_pb2.PURPOSE_TRAIN and self._complete(current, current.due):
-            self._run_forward(current, current.due)
+        if current.purpose == common_pb2.PURPOSE_TRAIN:
+            if micro_batch.shares.complete:
+                self._run_forward(current, number, piece)
+            return
+        while current.due in current.steps and current.steps[current.due][0].shares.complete:
+            self._run_forward(current, current.due, 0)
             self._advance(current)
-        if current.purpose == common_pb2.PURPOSE_TRAIN and step.activation is None and self._complete(current, number):
-            self._run_forward(current, number)
 
-    def _complete(self, current: _Pass, number: int) -> bool:
-        step = current.steps.get(number)
-        return step is not None and step.shares.complete
-
-    def _run_forward(self, current: _Pass, number: int) -> None:
-        step = current.steps[number]
-        run = self._stack.forward if current.purpose == common_pb2.PURPOSE_TRAIN else self._stack.predict
+    def _run_forward(self, current: _Pass, number: int, piece: int) -> None:
+        micro_batch = current.steps[number][piece]
+        words = micro_batch.shares.reconstruct()
         self.phases.mark("check and add shares")
-        activation = run(step.shares.reconstruct(), self._scale_bits, self._ring.ring_bits)
+        training = current.purpose == common_pb2.PURPOSE_TRAIN
+        if training:
+            activation = self._stack.forward(words, self._scale_bits, self._ring.ring_bits, piece=piece)
+        else:
+            activation = self._stack.predict(words, self._scale_bits, self._ring.ring_bits)
         self.phases.mark("forward")
-        header = self._header(current, number)
+        header = self._header(current, number, piece)
         message, payload = encode_tensor(activation, dtype=self._cut_dtype)
-        step.activation = TensorFrame(split_training_pb2.ServerFrame(header=header, cut_activation=message), payload)
-        self._send(self._label_holder, step.activation)
-        if current.purpose != common_pb2.PURPOSE_TRAIN:
-            step.gradient = TensorFrame(
+        micro_batch.activation = TensorFrame(
+            split_training_pb2.ServerFrame(header=header, cut_activation=message), payload
+        )
+        self._send(self._label_holder, micro_batch.activation)
+        if not training:
+            micro_batch.gradient = TensorFrame(
                 split_training_pb2.ServerFrame(header=header, step_done=split_training_pb2.StepDone())
             )
             for party in self.parties:
                 if party != self._label_holder:
-                    self._send(party, step.gradient)
+                    self._send(party, micro_batch.gradient)
 
     def _take_head_gradient(self, current: _Pass, party: str, frame: PartyFrame) -> None:
-        number = frame.message.header.step
-        step = current.steps.get(number)
+        number, piece = frame.message.header.step, frame.message.header.micro_batch
+        pieces = current.steps.get(number, [])
         if party != self._label_holder:
             raise StepError(f"{party!r} sent a gradient of the label head; the label holder is {self._label_holder!r}")
-        if step is None or step.activation is None or current.purpose != common_pb2.PURPOSE_TRAIN:
+        if not pieces or pieces[piece].activation is None or current.purpose != common_pb2.PURPOSE_TRAIN:
             raise StepError(f"{party!r} sent a gradient for step {number} before its activation was given")
+        if any(before.head_gradient is None for before in pieces[:piece]):
+            raise StepError(
+                f"{party!r} sent the gradient of micro-batch {piece} of step {number} before the one ahead of it"
+            )
+        micro_batch = pieces[piece]
         dh = decode_tensor(
             frame.message.head_gradient,
             frame.payload,
             dtype=self._cut_dtype,
-            shape=(current.sizes[number], self._network.widths[-1]),
+            shape=(micro_batch.rows, self._network.widths[-1]),
             what=f"the head gradient of {party!r} in step {number}",
         )
-        if step.head_gradient is not None:
-            if not np.array_equal(step.head_gradient, dh):
+        if micro_batch.head_gradient is not None:
+            if not np.array_equal(micro_batch.head_gradient, dh):
                 raise StepError(
                     f"{party!r} repeated a step with other bytes; the run stops, resume from the last barrier"
                 )
-            self._answer_again(step, party)
+            self._answer_again(micro_batch, party)
             return
-        step.head_gradient = dh
+        micro_batch.head_gradient = dh
+        last = piece == len(pieces) - 1
         self.phases.mark("check head gradient")
-        gradient = self._stack.backward(dh)
+        gradient = self._stack.backward(dh, piece=piece, last=last)
         self.phases.mark("backward")
         message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
-        header = self._header(current, number)
-        step.gradient = TensorFrame(split_training_pb2.ServerFrame(header=header, cut_gradient=message), payload)
+        header = self._header(current, number, piece)
+        micro_batch.gradient = TensorFrame(split_training_pb2.ServerFrame(header=header, cut_gradient=message), payload)
         for name in self.parties:
-            self._send(name, step.gradient)
-        self._advance(current)
+            self._send(name, micro_batch.gradient)
+        if last:
+            self._advance(current)
 
     def _advance(self, current: _Pass) -> None:
         current.due += 1
@@ -299,22 +328,23 @@ class StackSession:
         if current.due == len(current.sizes):
             self.state = advance(self.state, RunState.READY)
 
-    def _answer_again(self, step: _Step, party: str) -> None:
-        if step.activation is not None and party == self._label_holder:
-            self._send(party, step.activation)
-        if step.gradient is not None and (party != self._label_holder or step.head_gradient is not None):
-            self._send(party, step.gradient)
+    def _answer_again(self, micro_batch: _MicroBatch, party: str) -> None:
+        if micro_batch.activation is not None and party == self._label_holder:
+            self._send(party, micro_batch.activation)
+        if micro_batch.gradient is not None and (party != self._label_holder or micro_batch.head_gradient is not None):
+            self._send(party, micro_batch.gradient)
 
     def _send(self, party: str, frame: ServerFrame) -> None:
         if party in self._outboxes:
             self._outboxes[party].put(frame)
 
-    def _header(self, current: _Pass, number: int) -> common_pb2.StepHeader:
+    def _header(self, current: _Pass, number: int, piece: int) -> common_pb2.StepHeader:
         return common_pb2.StepHeader(
             run=self.run,
             generation=self.generation,
             epoch=current.epoch,
             step=number,
+            micro_batch=piece,
             purpose=current.purpose,
             sender=self._name,
         )

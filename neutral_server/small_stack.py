@@ -21,7 +21,7 @@ _HALF = np.float32(0.5)
 
 
 class SmallStack:
-    """As `neutral_server.hidden_stack.HiddenStack`, step for step; the activations of a step live in one set of buffers.
+    """As `neutral_server.hidden_stack.HiddenStack`, step for step; the activations of a micro-batch live in one set of buffers.
 
     Not safe for use from several threads at once.
 
@@ -37,19 +37,21 @@ class SmallStack:
         self.spec = spec
         self._weights: dict[str, NDArray[np.float32]] = initial_stack(spec)
         self._optimizer = Optimizer(spec.optimizer, [weight.shape for weight in self._weights.values()])
-        self._kept: list[NDArray[np.float32]] | None = None
-        self._buffers: list[NDArray[np.float32]] = [np.empty((0, width), np.float32) for width in spec.widths]
+        self._kept: dict[int, list[NDArray[np.float32]]] = {}
+        self._buffers: dict[int, list[NDArray[np.float32]]] = {}
+        self._gathered: list[NDArray[np.float32]] = []
 
-    def warm_up(self, batches: Sequence[int], *, scale_bits: int, ring_bits: int) -> None:
+    def warm_up(self, steps: Sequence[Sequence[int]], *, scale_bits: int, ring_bits: int) -> None:
         """Nothing is compiled."""
 
-    def forward(self, words: NDArray[Any], scale_bits: int, ring_bits: int) -> NDArray[np.float32]:
+    def forward(self, words: NDArray[Any], scale_bits: int, ring_bits: int, *, piece: int = 0) -> NDArray[np.float32]:
         """A training forward; arguments, result and errors as ``HiddenStack.forward``."""
         check_words(words, scale_bits, ring_bits, self.spec.widths[0])
-        if len(words) > len(self._buffers[0]):
-            self._buffers = [np.empty((len(words), width), np.float32) for width in self.spec.widths]
-        self._kept = self._activations(words, scale_bits, [buffer[: len(words)] for buffer in self._buffers])
-        return self._kept[-1].copy()  # the next step overwrites the buffer, and the answer may still be on its way
+        buffers = self._buffers.get(piece)
+        if buffers is None or len(words) > len(buffers[0]):
+            buffers = self._buffers[piece] = [np.empty((len(words), width), np.float32) for width in self.spec.widths]
+        kept = self._kept[piece] = self._activations(words, scale_bits, [buffer[: len(words)] for buffer in buffers])
+        return kept[-1].copy()  # the next step overwrites the buffer, and the answer may still be on its way
 
     def predict(self, words: NDArray[Any], scale_bits: int, ring_bits: int) -> NDArray[np.float32]:
         """A forward that keeps nothing; arguments as for ``forward``."""
@@ -58,13 +60,12 @@ class SmallStack:
             words, scale_bits, [np.empty((len(words), width), np.float32) for width in self.spec.widths]
         )[-1]
 
-    def backward(self, dh: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Moves the weights by one step; argument, result and errors as ``HiddenStack.backward``."""
-        if self._kept is None:
+    def backward(self, dh: NDArray[np.float32], *, piece: int = 0, last: bool = True) -> NDArray[np.float32]:
+        """Arguments, result and errors as ``HiddenStack.backward``."""
+        if piece not in self._kept:
             raise StepError("a gradient of h_L came without a forward waiting for it; send z1 of the step first.")
-        check_head_gradient(dh, self._kept[-1].shape)
-        h, names = self._kept, self.spec.activations
-        self._kept = None
+        check_head_gradient(dh, self._kept[piece][-1].shape)
+        h, names = self._kept.pop(piece), self.spec.activations
         gradients: dict[str, NDArray[np.float32]] = {}
         delta = dh * _slope(names[-1], h[-1])
         for k in range(len(names) - 1, 0, -1):
@@ -73,7 +74,13 @@ class SmallStack:
             delta = delta @ self._weights[f"kernel_{k}"].T
             delta *= _slope(names[k - 1], h[k - 1])
         gradients["bias_0"] = delta.sum(axis=0)
-        self._optimizer.step(list(self._weights.values()), [gradients[name] for name in self._weights])
+        gathered = [gradients[name] for name in self._weights]
+        if self._gathered:
+            for gradient, before in zip(gathered, self._gathered, strict=True):
+                gradient += before
+        self._gathered = [] if last else gathered
+        if last:
+            self._optimizer.step(list(self._weights.values()), gathered)
         return delta
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -97,7 +104,8 @@ class SmallStack:
         self._optimizer.load(slots)
         for name, weight in self._weights.items():
             np.copyto(weight, state[name], casting="same_kind")
-        self._kept = None
+        self._kept.clear()
+        self._gathered = []
 
     def _activations(
         self, words: NDArray[Any], scale_bits: int, out: list[NDArray[np.float32]]

@@ -64,18 +64,21 @@ class LabelHead:
         """The mean loss alone, for rows that are not trained on; arguments and errors as below."""
         return _loss_and_delta(self.spec.loss, self.forward(h), labels)[0]
 
-    def loss_and_gradient(self, h: NDArray[np.float32], labels: NDArray[Any]) -> tuple[float, NDArray[np.float32]]:
-        """The mean loss and what the server needs; keeps the head's own gradient for ``apply``.
+    def loss_and_gradient(
+        self, h: NDArray[np.float32], labels: NDArray[Any], batch_rows: int | None = None
+    ) -> tuple[float, NDArray[np.float32]]:
+        """The mean loss and what the server needs; adds the head's own gradient to what is kept for ``apply``.
 
-        A second call before ``apply`` replaces the kept gradient (a step that is done again).
+        Called once for each piece of a batch.
 
         Args:
           h: h_L, float32[batch, widths[-1]].
           labels: [batch] or [batch, outputs]: 0 or 1 (binary), [batch] integers 0 ... outputs - 1
             (multiclass), real numbers (regression).
+          batch_rows: rows of the whole batch, whose mean loss the gradient is of; None where ``h`` is all of it.
 
         Returns:
-          the mean loss over the batch, and dL/dh float32[batch, widths[-1]] of that mean.
+          the mean loss over the rows of ``h``, and float32[rows of h, widths[-1]] of the gradient of the batch's mean.
 
         Raises:
           WireError: h has another dtype or shape.
@@ -88,7 +91,13 @@ class LabelHead:
             raise BadInputError(
                 "the loss is no longer finite: training has diverged; lower the learning rate or scale the columns."
             )
-        self._gradient = (h.T @ delta, delta.sum(axis=0))
+        if batch_rows is not None and len(h) != batch_rows:
+            delta *= np.float32(len(h) / batch_rows)
+        kernel, bias = h.T @ delta, delta.sum(axis=0)
+        if self._gradient is not None:
+            kernel += self._gradient[0]
+            bias += self._gradient[1]
+        self._gradient = (kernel, bias)
         return loss, delta @ self.kernel.T
 
     def apply(self) -> None:

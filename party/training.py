@@ -2,19 +2,22 @@
 
 One training step, numbered as in DESIGN.md ("A mini-batch"):
  [1] masked share of z1 to the neutral server; while it waits, the party makes the next masks;
- [2] label holder only: h_L comes, loss and dL/dh_L; the gradient goes before the head updates itself;
- [3] dL/dz1 comes; Theta_i moves by X_i^T (dL/dz1).
+ [2] label holder only: h_L comes, loss and dL/dh_L go;
+ [3] dL/dz1 comes, X_i^T (dL/dz1) is added up;
+ [4] with all of them here Theta_i moves; the label head has, as soon as its last gradient was sent.
+[1] to [3] are done for each of the micro-batches the plan cuts a step into: while one is with the server the next is on
+the wire.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.batch_order import RowIndices, batches
+from kernel.batch_order import RowIndices, batches, micro_batches
 from kernel.errors import StepError
 from kernel.phases import PhaseClock
 from kernel.plan_message import cut_dtype, share_ring
@@ -89,22 +92,13 @@ class Trainer:
         loss_sum, rows_done, last_report = 0.0, 0, time.monotonic()
         for step, rows in enumerate(passed):
             header = self._membership.header(epoch, step, common_pb2.PURPOSE_TRAIN)
-            batch = self._send_share(rows, header)  # [1]
+            pieces = micro_batches(len(rows), self._membership.plan.micro_batches)
+            batch = self._send_shares(pieces, header)  # [1]
             self.phases.mark("share")
             self._make_ahead()
             self.phases.mark("make ahead")
-            if self._label_side is not None:
-                loss_sum += self._head_step(self._label_side, rows, header) * len(rows)  # [2]
-            frame = self._frame(header, "cut_gradient")
-            self.phases.mark("wait for dL/dz1")
-            gradient = decode_tensor(
-                frame.message.cut_gradient,
-                frame.payload,
-                dtype=self._cut_dtype,
-                shape=(len(rows), self._network.widths[0]),
-                what="dL/dz1 of the neutral server",
-            )
-            self._block.update(batch, gradient)  # [3]
+            loss_sum += self._take_answers(rows, pieces, batch, header)  # [2] [3]
+            self._block.update()  # [4]
             self.phases.mark("update")
             rows_done += len(rows)
             if time.monotonic() - last_report >= _PROGRESS_SECONDS:
@@ -120,16 +114,17 @@ class Trainer:
         outputs = []
         for step, rows in enumerate(passed):
             header = self._membership.header(epoch, step, purpose)
-            self._send_share(rows, header)
+            self._send_shares([slice(0, len(rows))], header)
             self._make_ahead()
             if self._label_side is not None:
-                outputs.append(self._label_side.head.forward(self._activation(header, len(rows))))
+                frame = self._frame(header, {"cut_activation": 0})
+                outputs.append(self._label_side.head.forward(self._activation(frame, len(rows))))
             elif step >= IN_FLIGHT:
-                self._frame(self._membership.header(epoch, step - IN_FLIGHT, purpose), "step_done")
+                self._frame(self._membership.header(epoch, step - IN_FLIGHT, purpose), {"step_done": 0})
         if self._label_side is not None:
             return np.concatenate(outputs)
         for step in range(max(0, len(passed) - IN_FLIGHT), len(passed)):
-            self._frame(self._membership.header(epoch, step, purpose), "step_done")
+            self._frame(self._membership.header(epoch, step, purpose), {"step_done": 0})
         return None
 
     def _open_pass(
@@ -145,28 +140,54 @@ class Trainer:
         self._first_layer.make_ahead()
         self._batches.make_ahead()
 
-    def _send_share(self, rows: RowIndices, header: common_pb2.StepHeader) -> NDArray[np.float32]:
+    def _send_shares(self, pieces: list[slice], header: common_pb2.StepHeader) -> NDArray[np.float32]:
         position = StreamPosition(header.epoch, header.step, header.purpose)
         batch = self._batches.take(position)
-        words = self._first_layer.share(rows, batch, position)
-        share, payload = encode_ring(words, self._scale_bits)
-        frame = TensorFrame(split_training_pb2.PartyFrame(header=header, share=share), payload)
-        self._stream.send(pack_frame(frame))  # packed here: the words are overwritten by the next share
+        self._first_layer.open_step(batch, position)
+        for number, piece in enumerate(pieces):
+            share, payload = encode_ring(self._first_layer.share(piece), self._scale_bits)
+            frame = split_training_pb2.PartyFrame(header=_of_piece(header, number), share=share)
+            # packed here: the words are overwritten by the next step
+            self._stream.send(pack_frame(TensorFrame(frame, payload)))
         return batch
 
-    def _head_step(self, side: LabelSide, rows: RowIndices, header: common_pb2.StepHeader) -> float:
-        activation = self._activation(header, len(rows))
-        self.phases.mark("wait for h_L")
-        loss, gradient = side.head.loss_and_gradient(activation, side.labels[rows])
-        message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
-        self._stream.send(TensorFrame(split_training_pb2.PartyFrame(header=header, head_gradient=message), payload))
-        self.phases.mark("label head")
-        side.head.apply()
-        self.phases.mark("label head update")
-        return loss
+    def _take_answers(
+        self, rows: RowIndices, pieces: list[slice], batch: NDArray[np.float32], header: common_pb2.StepHeader
+    ) -> float:
+        """What the server sends about a step, as it comes: h_L of each piece to the label holder, dL/dz1 of each to all."""
+        loss_sum, side = 0.0, self._label_side
+        due = {"cut_gradient": 0} | ({"cut_activation": 0} if side is not None else {})
+        while due:
+            frame = self._frame(header, due)
+            number = frame.message.header.micro_batch
+            piece = pieces[number]
+            if side is not None and frame.message.WhichOneof("kind") == "cut_activation":
+                self.phases.mark("wait for h_L")
+                activation = self._activation(frame, piece.stop - piece.start)
+                loss, gradient = side.head.loss_and_gradient(activation, side.labels[rows[piece]], len(rows))
+                message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
+                answer = split_training_pb2.PartyFrame(header=_of_piece(header, number), head_gradient=message)
+                self._stream.send(TensorFrame(answer, payload))
+                loss_sum += loss * len(gradient)
+                self.phases.mark("label head")
+                if _one_less(due, "cut_activation", len(pieces)):
+                    side.head.apply()
+                    self.phases.mark("label head update")
+                continue
+            self.phases.mark("wait for dL/dz1")
+            gradient = decode_tensor(
+                frame.message.cut_gradient,
+                frame.payload,
+                dtype=self._cut_dtype,
+                shape=(piece.stop - piece.start, self._network.widths[0]),
+                what="dL/dz1 of the neutral server",
+            )
+            self._block.gather(batch[piece], gradient)
+            self.phases.mark("gradient")
+            _one_less(due, "cut_gradient", len(pieces))
+        return loss_sum
 
-    def _activation(self, header: common_pb2.StepHeader, rows: int) -> NDArray[np.float32]:
-        frame = self._frame(header, "cut_activation")
+    def _activation(self, frame: ServerFrame, rows: int) -> NDArray[np.float32]:
         activation: NDArray[np.float32] = decode_tensor(
             frame.message.cut_activation,
             frame.payload,
@@ -176,17 +197,35 @@ class Trainer:
         )
         return activation
 
-    def _frame(self, header: common_pb2.StepHeader, kind: str) -> ServerFrame:
-        """The server's next frame, held to the step and kind that are due."""
+    def _frame(self, header: common_pb2.StepHeader, due: Mapping[str, int]) -> ServerFrame:
+        """The server's next frame, held to the step that is due and, for each kind that may come, to the piece."""
         received = self._stream.receive(self._wait)
         frame, found = received.message, received.message.header
-        if frame.WhichOneof("kind") != kind or (found.run, found.generation, found.epoch, found.step, found.purpose) != (
+        kind = frame.WhichOneof("kind") or ""
+        if (found.run, found.generation, found.epoch, found.step, found.purpose) != (
             header.run, header.generation, header.epoch, header.step, header.purpose,
-        ):  # fmt: skip
+        ) or found.micro_batch != due.get(kind):  # fmt: skip
+            wanted = " or ".join(f"{name} {number}" for name, number in due.items())
             raise StepError(
-                f"the neutral server sent {frame.WhichOneof('kind')} of run {found.run!r} generation {found.generation} epoch {found.epoch} "
-                f"step {found.step}; due is {kind} of generation {header.generation} epoch {header.epoch} step {header.step}"
+                f"the neutral server sent {kind} {found.micro_batch} of run {found.run!r} generation {found.generation} epoch {found.epoch} "
+                f"step {found.step}; due is {wanted} of generation {header.generation} epoch {header.epoch} step {header.step}"
             )
         if kind == "step_done":
             require_bare(received, f"the end of step {header.step}")
         return received
+
+
+def _of_piece(header: common_pb2.StepHeader, number: int) -> common_pb2.StepHeader:
+    copied = common_pb2.StepHeader()
+    copied.CopyFrom(header)
+    copied.micro_batch = number
+    return copied
+
+
+def _one_less(due: dict[str, int], kind: str, pieces: int) -> bool:
+    """The next piece of ``kind`` is due, or none any more (true)."""
+    due[kind] += 1
+    if due[kind] < pieces:
+        return False
+    del due[kind]
+    return True

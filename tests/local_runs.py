@@ -39,6 +39,7 @@ def plan_toml(
     optimizer: str = "sgd",
     learning_rate: float = 0.1,
     cut_dtype: str = "float32",
+    micro_batches: int = 1,
     tables: dict[str, dict[str, Any]] | None = None,
 ) -> str:
     """A plan file. 57 rows a batch leave breast_cancer's passes batches of 57 and 56 rows only: little to compile."""
@@ -49,6 +50,7 @@ def plan_toml(
         "batch_rows": batch_rows,
         "test_fraction": 0.3,
         "cut_dtype": cut_dtype,
+        "micro_batches": micro_batches,
         "first_layer": {"protocol": protocol},
         "network": {"widths": list(widths), "activations": list(activations), "loss": loss, "outputs": outputs},
         "optimizer": {"name": optimizer, "learning_rate": learning_rate},

@@ -120,6 +120,9 @@ def epoch(
 
 _PLAN = Annotated[Path | None, typer.Argument(help="plan file; default: the fraud experiment (needs its table)")]
 _PROTOCOLS = Annotated[list[str] | None, typer.Option("--protocol", help="masked_sum, beaver; default both")]
+_MICRO_BATCHES = Annotated[
+    list[int] | None, typer.Option("--micro-batches", help="pieces of a training step; default 1 and 3, a line each")
+]
 _EPOCHS = Annotated[int, typer.Option(min=1, help="epochs that count; one more is trained first")]
 _SHAPING = Annotated[str, typer.Option(help="auto, namespaces (root, iproute2), relay (TCP, in this process)")]
 _DELAY = Annotated[float, typer.Option(help="milliseconds added each way; the relay has it, namespaces need netem")]
@@ -136,6 +139,7 @@ def bandwidth(
         "10,50,100,200,500,1000,none"
     ),
     protocol: _PROTOCOLS = None,
+    micro_batches: _MICRO_BATCHES = None,
     epochs: _EPOCHS = 3,
     shaping: _SHAPING = "auto",
     delay_ms: _DELAY = 0.0,
@@ -148,6 +152,7 @@ def bandwidth(
 
     options = {
         "protocols": protocol,
+        "micro_batches": micro_batches,
         "epochs": epochs,
         "shaping": shaping,
         "delay_ms": delay_ms,
@@ -165,6 +170,7 @@ def size(
     rate: Annotated[str, typer.Option(help="Mbit/s of a party's link, each direction; none: no limit")] = "100",
     rows: Annotated[int | None, typer.Option(help="rows of the whole; default: all of the tables'")] = None,
     protocol: _PROTOCOLS = None,
+    micro_batches: _MICRO_BATCHES = None,
     epochs: _EPOCHS = 3,
     shaping: _SHAPING = "auto",
     delay_ms: _DELAY = 0.0,
@@ -177,6 +183,7 @@ def size(
 
     options = {
         "protocols": protocol,
+        "micro_batches": micro_batches,
         "epochs": epochs,
         "shaping": shaping,
         "delay_ms": delay_ms,

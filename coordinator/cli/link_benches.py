@@ -19,6 +19,7 @@ from coordinator.sweeps.link_bench import DEFINITION, LinkBench, default_plan
 from coordinator.sweeps.size import run_size
 
 PROTOCOLS = ("masked_sum", "beaver")
+MICRO_BATCHES = (1, 3)
 
 
 def bench_bandwidth(plan: Path | None, rates: str, runs: Path | None, out: Path, **options: Any) -> None:
@@ -45,7 +46,7 @@ def bench_size(
 
 def print_bandwidth(record: Record, console: Console) -> None:
     """One line a rate."""
-    table = _table(f"{record['protocol']}: an epoch over the rate of a party's link", "Mbit/s")
+    table = _table(f"{_line(record)}: an epoch over the rate of a party's link", "Mbit/s")
     for point in record["points"]:
         table.add_row(rate_name(point["rate_mbps"]), *_cells(point))
     console.print(table)
@@ -56,7 +57,7 @@ def print_bandwidth(record: Record, console: Console) -> None:
 
 def print_size(record: Record, console: Console) -> None:
     """One line a size, and the fit."""
-    title = f"{record['protocol']}: an epoch over its rows, links of {rate_name(record['rate_mbps'])} Mbit/s"
+    title = f"{_line(record)}: an epoch over its rows, links of {rate_name(record['rate_mbps'])} Mbit/s"
     table, fit = _table(title, "rows"), record["fit"]
     for point in record["points"]:
         table.add_row(f"{point['rows']}", *_cells(point))
@@ -65,6 +66,11 @@ def print_size(record: Record, console: Console) -> None:
         f"seconds = {fit['intercept_seconds']:.4f} + {fit['slope_us_per_row']:.4f} µs × rows, R² = {fit['r_squared']:.5f}"
     )
     _print_end(record, console)
+
+
+def _line(record: Record) -> str:
+    pieces = record["micro_batches"]
+    return f"{record['protocol']}{'' if pieces == 1 else f' in {pieces} micro-batches'}"
 
 
 def _table(title: str, axis: str) -> Table:
@@ -112,12 +118,20 @@ def _print_end(record: Record, console: Console) -> None:
 
 
 @contextmanager
-def _bench(plan: Path | None, runs: Path | None, *, protocols: list[str] | None, **options: Any) -> Iterator[LinkBench]:
+def _bench(
+    plan: Path | None,
+    runs: Path | None,
+    *,
+    protocols: list[str] | None,
+    micro_batches: list[int] | None,
+    **options: Any,
+) -> Iterator[LinkBench]:
     """The settings, and a place for run directories that goes with the command unless one was named."""
     if plan is None:
         text, what = default_plan(), "the plan of the fraud experiment"
     else:
         text, what = read_plan_text(plan), str(plan)
+    options |= {"micro_batches": tuple(micro_batches or MICRO_BATCHES)}
     with TemporaryDirectory(prefix="tertium-bench-") as scratch:
         yield LinkBench(text, what, tuple(protocols or PROTOCOLS), runs=runs or Path(scratch), **options)
 

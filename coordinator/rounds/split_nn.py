@@ -145,6 +145,7 @@ class SplitNnRounds:
                 parties=self._names,
                 label_holder=label_holder(plan),
                 cut_dtype=plan.cut_dtype,
+                micro_batches=plan.micro_batches,
             )
         )
         prepare = coordination_pb2.Prepare(plan=plan, predict_table=table, request=request)

@@ -8,13 +8,13 @@ from coordinator.local.links.shaped_links import choose_links
 from coordinator.plan import Plan
 from coordinator.sweeps.axes import rate_name
 from coordinator.sweeps.bench_log import BenchLog, Record
-from coordinator.sweeps.link_bench import Figures, LinkBench, plain_seconds, set_links, time_epochs
+from coordinator.sweeps.link_bench import Figures, Line, LinkBench, plain_seconds, set_links, time_epochs
 
 
 def run_bandwidth(
     bench: LinkBench, rates: Sequence[float | None], log: BenchLog, note: Callable[[str], None]
 ) -> list[Record]:
-    """Every protocol at every rate, in one federation; then the plain network once. A record per protocol is appended.
+    """Every line at every rate, in one federation; then the plain network once. A record per line is appended.
 
     Args:
       note: told what is being done.
@@ -28,32 +28,33 @@ def run_bandwidth(
     if chosen.reason:
         note(f"links are shaped by a relay: {chosen.reason}")
     name = f"bandwidth-{secrets.token_hex(4)}"
-    points: dict[str, list[Figures]] = {protocol: [] for protocol in bench.protocols}
-    plans: dict[str, Plan] = {}
+    points: dict[Line, list[Figures]] = {line: [] for line in bench.lines}
+    plans: dict[Line, Plan] = {}
     runs = []
     with chosen.links as links, LocalFederation(bench.runs / name, first, placement=links) as federation:
-        for protocol in bench.protocols:
-            text, plans[protocol] = bench.plan(protocol)
+        for line in bench.lines:
+            text, plans[line] = bench.plan(line)
             for rate in rates:
-                note(f"{protocol} at {rate_name(rate)}{'' if rate is None else ' Mbit/s'}")
+                note(f"{line.name} at {rate_name(rate)}{'' if rate is None else ' Mbit/s'}")
                 achieved = set_links(links, parties, rate)
-                runs.append(f"{name}-{protocol}-{rate_name(rate)}")
-                points[protocol].append(time_epochs(federation, text, runs[-1]).figures(rate, achieved))
+                runs.append(f"{name}-{line.name}-{rate_name(rate)}")
+                points[line].append(time_epochs(federation, text, runs[-1]).figures(rate, achieved))
     note("the plain network")
     plain = plain_seconds(federation, bench.runs / runs[0])
     records = []
-    for protocol, plan in plans.items():
+    for line, plan in plans.items():
         figures: Figures = {
-            "protocol": protocol,
+            "protocol": line.protocol,
+            "micro_batches": line.micro_batches,
             "shaping": links.kind,
             "delay_ms": bench.delay_ms,
             "parties": len(parties),
             "generated_rows": bench.generated_rows,
             "batch_rows": plan.batch_rows,
-            "points": points[protocol],
+            "points": points[line],
             "baseline": {"seconds": plain},
         }
-        figures |= _ratio(points[protocol], plain)
+        figures |= _ratio(points[line], plain)
         records.append(log.append("bandwidth", figures, plan))
     return records
 

@@ -1,7 +1,8 @@
 """What the benchmarks over shaped links share: their settings, the plans they train, and figures of timed epochs.
 
-The wire limit of an epoch is what the busiest access link carries, up and down together, over its rate: within a step
-the directions follow one another (share up, h_L down, dL/dh_L up, dL/dz1 down), so they never share the time.
+The wire limit of an epoch is what the busiest access link carries, up and down together, over its rate: within a step in
+one piece the directions follow one another (share up, h_L down, dL/dh_L up, dL/dz1 down) and never share the time. The
+micro-batches of a step do overlap, and an epoch may then take less.
 """
 
 import json
@@ -32,8 +33,22 @@ Figures = dict[str, Any]
 _GENERATED = re.compile(r"V[1-9]\d{0,3}")
 DEFINITION = (
     "wire limit = bytes of the busiest party's access link in an epoch (up + down, as metered) / rate; "
-    "the rate is that of each direction of a party's link"
+    "the rate is that of each direction of a party's link; with micro-batches the directions work at the same time, so an epoch "
+    "may be below it"
 )
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one line of a plot is measured with."""
+
+    protocol: str
+    micro_batches: int
+
+    @property
+    def name(self) -> str:
+        """For run ids and for people; a step in one piece is not worth a word."""
+        return self.protocol if self.micro_batches == 1 else f"{self.protocol}-in-{self.micro_batches}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,7 @@ class LinkBench:
     """What is trained, and on what links.
 
     Args:
-      what: names the plan in errors; epochs: counted ones, one more is trained first and not counted.
+      what: names the plan in errors; micro_batches: pieces of a training step, each number measured; epochs: counted ones, one more is trained first and not counted.
       delay_ms: each way; runs: where run directories go.
       generated_rows: a made-up table of so many rows in place of the plan's own.
     """
@@ -54,6 +69,11 @@ class LinkBench:
     delay_ms: float
     runs: Path
     generated_rows: int | None = None
+    micro_batches: tuple[int, ...] = (1,)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(Line(protocol, pieces) for protocol in self.protocols for pieces in self.micro_batches)
 
     @property
     def text(self) -> str:
@@ -62,26 +82,31 @@ class LinkBench:
             return self.plan_text
         return generated_plan(self.plan_text, self.what, self.generated_rows)
 
-    def plan(self, protocol: str, text: str | None = None) -> tuple[str, Plan]:
+    def plan(self, line: Line, text: str | None = None) -> tuple[str, Plan]:
         """The plan as it is trained: text and model.
 
         Raises:
-          SettingsError: the plan or the protocol is none.
+          SettingsError: the plan, the protocol or the number of micro-batches is none.
         """
         document = parse_toml(text or self.text, self.what)
         own = document.get("first_layer", {})
-        changed = None if isinstance(own, dict) and own.get("protocol", "masked_sum") == protocol else protocol
+        changed = (
+            None if isinstance(own, dict) and own.get("protocol", "masked_sum") == line.protocol else line.protocol
+        )
         document |= {"epochs": self.epochs + 1, "barrier_every_epochs": self.epochs + 1}
+        document["micro_batches"] = line.micro_batches
         made = with_protocol(tomli_w.dumps(document), changed, self.what)
         return made, parse_plan(made, self.what)
 
     def check(self) -> Plan:
-        """The plan under the first protocol, all of them having been looked at."""
+        """The plan of the first line, all of them having been looked at."""
         if not self.protocols or len(set(self.protocols)) != len(self.protocols):
             raise SettingsError("name each protocol once: --protocol masked_sum --protocol beaver")
+        if not self.micro_batches or len(set(self.micro_batches)) != len(self.micro_batches):
+            raise SettingsError("name each number of micro-batches once: --micro-batches 1 --micro-batches 3")
         if self.epochs < 1:
             raise SettingsError(f"{self.epochs} epochs were asked for; at least one must be counted")
-        plans = [self.plan(protocol)[1] for protocol in self.protocols]
+        plans = [self.plan(line)[1] for line in self.lines]
         return plans[0]
 
 

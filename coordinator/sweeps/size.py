@@ -12,7 +12,7 @@ from coordinator.local.tables import table_size
 from coordinator.plan import Plan
 from coordinator.sweeps.axes import rate_name
 from coordinator.sweeps.bench_log import BenchLog, Record
-from coordinator.sweeps.link_bench import Figures, LinkBench, plain_seconds, set_links, sized_plan, time_epochs
+from coordinator.sweeps.link_bench import Figures, Line, LinkBench, plain_seconds, set_links, sized_plan, time_epochs
 from kernel.errors import BadInputError
 
 MIN_ROWS = 10
@@ -89,7 +89,7 @@ def run_size(
     log: BenchLog,
     note: Callable[[str], None],
 ) -> list[Record]:
-    """Every protocol at every size, a federation a size; then the plain network at the largest. A record per protocol.
+    """Every line at every size, a federation a size; then the plain network at the largest. A record per line.
 
     Args:
       rows: of the whole, by default all that the tables have; note: told what is being done.
@@ -104,40 +104,41 @@ def run_size(
     if chosen.reason:
         note(f"links are shaped by a relay: {chosen.reason}")
     name = f"size-{secrets.token_hex(4)}"
-    points: dict[str, list[Figures]] = {protocol: [] for protocol in bench.protocols}
+    points: dict[Line, list[Figures]] = {line: [] for line in bench.lines}
     with chosen.links as links:
         for number, (fraction, count) in enumerate(zip(fractions, counts, strict=True)):
             sized, directory = sized_plan(bench.text, bench.what, count), bench.runs / f"{name}-{number}"
             links.set_rate(None)  # the roles come up at full speed
-            with LocalFederation(directory, bench.plan(bench.protocols[0], sized)[1], placement=links) as federation:
+            with LocalFederation(directory, bench.plan(bench.lines[0], sized)[1], placement=links) as federation:
                 achieved = set_links(links, parties, rate_mbps)
-                for protocol in bench.protocols:
-                    note(f"{protocol} with {count} rows at {rate_name(rate_mbps)}")
-                    run = f"{name}-{number}-{protocol}"
-                    found = time_epochs(federation, bench.plan(protocol, sized)[0], run).figures(rate_mbps, achieved)
-                    points[protocol].append({"fraction": fraction, "table_rows": count, **found})
+                for line in bench.lines:
+                    note(f"{line.name} with {count} rows at {rate_name(rate_mbps)}")
+                    run = f"{name}-{number}-{line.name}"
+                    found = time_epochs(federation, bench.plan(line, sized)[0], run).figures(rate_mbps, achieved)
+                    points[line].append({"fraction": fraction, "table_rows": count, **found})
             if count == max(counts):
                 largest, run_of_largest = federation, bench.runs / run
     note("the plain network, all rows")
     plain = plain_seconds(largest, run_of_largest)
     records = []
-    for protocol in bench.protocols:
-        fit = fit_line([point["rows"] for point in points[protocol]], [p["seconds"].median for p in points[protocol]])
-        plan = bench.plan(protocol)[1]
+    for line in bench.lines:
+        fit = fit_line([point["rows"] for point in points[line]], [point["seconds"].median for point in points[line]])
+        plan = bench.plan(line)[1]
         figures: Figures = {
-            "protocol": protocol,
+            "protocol": line.protocol,
+            "micro_batches": line.micro_batches,
             "rate_mbps": rate_mbps,
             "shaping": links.kind,
             "delay_ms": bench.delay_ms,
             "parties": len(parties),
             "generated_rows": bench.generated_rows,
             "batch_rows": plan.batch_rows,
-            "points": points[protocol],
+            "points": points[line],
             "fit": vars(fit),
             "baseline": {"seconds": plain},
         }
         if rate_mbps is None:
-            most = max(points[protocol], key=lambda point: int(point["rows"]))["seconds"].median
+            most = max(points[line], key=lambda point: int(point["rows"]))["seconds"].median
             figures["ratio"] = {loop: most / spread.median for loop, spread in plain.items()}
         records.append(log.append("size", figures, plan))
     return records

@@ -7,7 +7,7 @@ a keystream of the pair and never travels.
  [2] ahead of each step, while the party waits: all of <F> = <Theta> - <V> but the own block, and E_b <V> + <C>; V is
      fresh;
  [3] each step: Theta is shared again, <F> goes to every peer, F is opened;
- [4] <z1> = E_b <V> + <C> + (<U>_b [+ E_b at the first party]) F, re-masked with a zero-mask, goes to the neutral server.
+ [4] each piece of it: <z1> = E_b <V> + <C> + (<U>_b [+ E_b at the first party]) F, re-masked with a zero-mask, goes to the neutral server.
 
 |z1 - X Theta| <= D (e (max|X| + max|Theta|) + e^2) with e = 2^-(f+1) and D columns (fixed_point.product_error_bound): no
 share is rounded, so that a run repeats bit for bit whatever the masks.
@@ -100,6 +100,8 @@ class Beaver:
         self._factors = self._e
         self._buffers = _Buffers(0, 0, 0, self._e.dtype)
         self._seeded: SeededShares | None = None
+        self._open: _Prepared | None = None
+        self._correction: RingArray | None = None
 
     def begin(self) -> None:
         """Open E [1], in chunks."""
@@ -149,7 +151,8 @@ class Beaver:
     def close(self) -> None:
         self._dealer.close()
 
-    def share(self, rows: RowIndices, batch: NDArray[np.float32], position: StreamPosition) -> RingArray:
+    def open_step(self, batch: NDArray[np.float32], position: StreamPosition) -> None:
+        """Open F [3]: one opening serves all pieces of the step."""
         weights = self._block.weights
         self._check_range(batch, weights)
         prepared = self._steps.take(position)
@@ -160,10 +163,16 @@ class Beaver:
         )
         self._send_opening(f_share, 0, "opening-f", header)  # [3]
         self._reconstruct_opening(f_share, 0, "opening-f", header)
-        share = finish_product(prepared.partial, prepared.factor, f_share)  # [4]
-        correction = self._dealer.correction(header, share.shape)
-        if correction is not None:
-            share += correction
+        self._open = prepared
+        self._correction = self._dealer.correction(header, prepared.partial.shape)
+
+    def share(self, piece: slice) -> RingArray:
+        prepared = self._open
+        if prepared is None:
+            raise StepError("a share was asked for before F was opened")
+        share = finish_product(prepared.partial[piece], prepared.factor[piece], prepared.f_share)  # [4]
+        if self._correction is not None:
+            share += self._correction[piece]
         return share
 
     def _prepare(self, position: StreamPosition, rows: RowIndices) -> _Prepared:

@@ -30,6 +30,7 @@ class MaskedSum:
         self._pads = Ahead(lambda position, rows: mask.pad((len(rows), width), ring.ring_bits, position))
         self._product: NDArray[np.float32] = np.empty((0, width), np.float32)
         self._words: RingArray = np.empty((0, width), ring_dtype(ring.ring_bits))
+        self._batch, self._pad = self._product, self._words
 
     def begin(self) -> None:
         """Nothing is opened."""
@@ -50,8 +51,12 @@ class MaskedSum:
     def make_ahead(self) -> None:
         self._pads.make_ahead()
 
-    def share(self, rows: RowIndices, batch: NDArray[np.float32], position: StreamPosition) -> RingArray:
-        product = np.matmul(batch, self._block.weights, out=self._product[: len(rows)])  # [1]
-        words = self._ring.encode(product, "z1 of this party's columns", out=self._words[: len(rows)])  # [2]
-        words += self._pads.take(position)  # [3]
+    def open_step(self, batch: NDArray[np.float32], position: StreamPosition) -> None:
+        """Nothing is opened; the step's pad is taken."""
+        self._batch, self._pad = batch, self._pads.take(position)
+
+    def share(self, piece: slice) -> RingArray:
+        product = np.matmul(self._batch[piece], self._block.weights, out=self._product[piece])  # [1]
+        words = self._ring.encode(product, "z1 of this party's columns", out=self._words[piece])  # [2]
+        words += self._pad[piece]  # [3]
         return words

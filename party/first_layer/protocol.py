@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices
-from kernel.errors import SettingsError
+from kernel.errors import SettingsError, StepError
 from kernel.network import OptimizerSpec
 from kernel.optimizers import Optimizer
 from kernel.randomness import StreamPosition
@@ -25,6 +25,7 @@ class FirstLayerBlock:
         self.rows = rows
         self.weights = weights
         self._optimizer = Optimizer(optimizer, [weights.shape])
+        self._gathered: NDArray[np.float32] | None = None
 
     def rows_in_memory(self) -> NDArray[np.float32]:
         """All rows as one array, for a protocol that works on the whole.
@@ -36,9 +37,24 @@ class FirstLayerBlock:
             raise SettingsError('this protocol needs all rows in memory; set storage = "memory" at the table')
         return self.rows
 
-    def update(self, batch: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
-        """One optimizer step; ``batch`` float32[batch, columns], ``gradient`` dL/dz1 float32[batch, width]."""
-        self._optimizer.step([self.weights], [batch.T @ gradient])
+    def gather(self, rows: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
+        """Add up X_i^T (dL/dz1) of a piece of the batch; ``rows`` float32[piece, columns], ``gradient`` float32[piece, width]."""
+        product = rows.T @ gradient
+        if self._gathered is None:
+            self._gathered = product
+        else:
+            self._gathered += product
+
+    def update(self) -> None:
+        """One optimizer step by what was gathered.
+
+        Raises:
+          StepError: nothing was.
+        """
+        if self._gathered is None:
+            raise StepError("the first layer has no gradient to apply; gather the step's pieces first")
+        gathered, self._gathered = self._gathered, None
+        self._optimizer.step([self.weights], [gathered])
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights and optimizer slots, for a barrier."""
@@ -63,10 +79,13 @@ class FirstLayer(Protocol):
     def open_pass(self, epoch: int, purpose: int, batches: Sequence[RowIndices]) -> None:
         """The rows of the steps to come, so that masks and triples can be made ahead."""
 
-    def share(self, rows: RowIndices, batch: NDArray[np.float32], position: StreamPosition) -> RingArray:
-        """Masked share of the batch, [batch, width]; ``batch`` are this party's rows at ``rows``.
+    def open_step(self, batch: NDArray[np.float32], position: StreamPosition) -> None:
+        """Whatever is opened once per step; ``batch`` float32[batch, columns] are this party's rows of it."""
 
-        The words are overwritten by the next share: send them first.
+    def share(self, piece: slice) -> RingArray:
+        """Masked share of some rows of the step that is open, [piece, width].
+
+        The words are overwritten by the next step: send them first. Every row is asked for once.
         """
 
     def make_ahead(self) -> None:

@@ -20,7 +20,13 @@ WITHIN = 0.02
 WIDTH, LAST, BATCH = 8, 4, 100
 
 
-def plan(protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM, ring=(32, 16), parties=2, cut=common_pb2.D_TYPE_FLOAT32):
+def plan(
+    protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM,
+    ring=(32, 16),
+    parties=2,
+    cut=common_pb2.D_TYPE_FLOAT32,
+    micro_batches=1,
+):
     return plan_pb2.RunPlan(
         name="p",
         protocol=protocol,
@@ -28,6 +34,7 @@ def plan(protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM, ring=(32, 16), parti
         network=plan_pb2.NetworkPlan(widths=[WIDTH, LAST]),
         parties=[plan_pb2.PartyPlan(name=f"party-{n}", label="y" if n == 0 else "") for n in range(parties)],
         batch_rows=BATCH,
+        micro_batches=micro_batches,
         test_fraction=0.2,
         cut_dtype=cut,
     )
@@ -71,8 +78,8 @@ def test_a_real_runs_set_up_costs_what_was_forecast(recording):
 
 @pytest.mark.parametrize(
     "of",
-    [plan(), plan(ring=(64, 30), parties=4), plan(cut=BFLOAT16), BEAVER, BEAVER_HALVED],
-    ids=["masked_sum", "4 parties", "masked_sum bfloat16", "beaver", "beaver bfloat16"],
+    [plan(), plan(ring=(64, 30), parties=4), plan(cut=BFLOAT16), plan(micro_batches=3), BEAVER, BEAVER_HALVED],
+    ids=["masked_sum", "4 parties", "masked_sum bfloat16", "in pieces", "beaver", "beaver bfloat16"],
 )
 @pytest.mark.parametrize("batches", [2, 10])
 def test_an_epoch_grows_exactly_with_its_batches(of, batches):
@@ -93,6 +100,13 @@ def test_ten_rows_more_in_a_batch_cost_their_words(cut, size):
         "neutral-server>party-0": 10 * (WIDTH * size + LAST * size),
         "neutral-server>party-1": 10 * WIDTH * size,
     }
+
+
+def test_pieces_cost_headers_and_answers_only():
+    whole, pieces = (forecast(plan(micro_batches=number), BATCH, [5, 5]) for number in (1, 3))
+    for link, count in whole.epoch_bytes.items():
+        assert count < pieces.epoch_bytes[link] <= count + 2 * 2 * 100, link  # two kinds of message, two more of each
+    assert (whole.rounds, pieces.rounds) == (2, 6)
 
 
 @pytest.mark.parametrize(

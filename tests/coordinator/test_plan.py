@@ -46,6 +46,7 @@ def hash_of(text):
 def test_every_number_of_the_file_is_in_the_message():
     message = parse_plan(TEXT).message()
     assert message == plan_pb2.RunPlan(
+        micro_batches=1,
         name="fraud",
         job=plan_pb2.JOB_KIND_SPLIT_NN,
         protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM,

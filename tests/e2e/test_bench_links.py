@@ -48,6 +48,7 @@ def look_at(record, rates):
 
 def test_bandwidth_over_the_relay(tmp_path):
     options = ["--rates", "4,none", "--epochs", "1", "--protocol", "masked_sum", "--shaping", "relay"]
+    options += ["--micro-batches", "1"]
     outcome = tertium("bench", "bandwidth", PLAN, *options, "--out", "out", cwd=tmp_path, seconds=SECONDS)
     assert outcome.code == 0, outcome.err
     record = json.loads((tmp_path / "out" / "benchmarks.jsonl").read_text())
@@ -60,6 +61,7 @@ def test_bandwidth_over_the_relay(tmp_path):
 
 def test_bandwidth_over_namespaces(kernel_links, tmp_path):
     options = ["--rates", "4,none", "--epochs", "1", "--protocol", "masked_sum", "--shaping", "namespaces"]
+    options += ["--micro-batches", "1"]
     process = start("bench", "bandwidth", PLAN, *options, "--out", "out", cwd=tmp_path)
     outcome = outcome_of(process, SECONDS)
     assert outcome.code == 0, outcome.err
@@ -87,6 +89,7 @@ def test_an_interrupted_bench_leaves_nothing(kind, kernel_links, tmp_path):
 
 def test_size_over_the_relay(tmp_path):
     options = ["--generated", "240", "--fractions", "0.25,0.5,1", "--rate", "4", "--epochs", "1", "--shaping", "relay"]
+    options += ["--micro-batches", "2"]
     outcome = tertium(
         "bench", "size", *options, "--protocol", "masked_sum", "--out", "out", cwd=tmp_path, seconds=SECONDS
     )

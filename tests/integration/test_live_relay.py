@@ -475,6 +475,7 @@ def test_a_party_refuses_a_generation_it_has_seen(exchange, parties, tmp_path):
         }
     )
     plan = plan_pb2.RunPlan(
+        micro_batches=1,
         name="p",
         job=plan_pb2.JOB_KIND_SPLIT_NN,
         protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM,

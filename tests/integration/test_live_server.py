@@ -46,15 +46,16 @@ class BiasStack:
     def __init__(self):
         self.bias = np.zeros(WIDTH, np.float32)
 
-    def warm_up(self, batches, *, scale_bits, ring_bits):
+    def warm_up(self, steps, *, scale_bits, ring_bits):
         pass
 
-    def forward(self, words, scale_bits, ring_bits):
+    def predict(self, words, scale_bits, ring_bits):
         return (words.view("<i4") * 2.0**-scale_bits).astype(np.float32) + self.bias
 
-    predict = forward
+    def forward(self, words, scale_bits, ring_bits, *, piece):
+        return self.predict(words, scale_bits, ring_bits)
 
-    def backward(self, dh):
+    def backward(self, dh, *, piece, last):
         self.bias -= dh.mean(axis=0)
         return dh
 
@@ -93,6 +94,7 @@ class LiveServer:
             parties=["ann", "bob"],
             label_holder="bob",
             cut_dtype=cut_dtype,
+            micro_batches=1,
         )
         return self.control.prepare(request)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel.batch_order import batch_seed, batch_sizes, batches, epoch_order, split_rows
+from kernel.batch_order import batch_seed, batch_sizes, batches, epoch_order, micro_batches, split_rows
 from kernel.errors import BadInputError
 
 
@@ -85,3 +85,18 @@ def test_an_uneven_last_batch_keeps_its_rows():
     assert batch_sizes(8, 4) == [4, 4]
     assert batch_sizes(3, 4) == [3]
     assert batch_sizes(0, 4) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "pieces", "wanted"),
+    [
+        (10, 1, [(0, 10)]),
+        (10, 2, [(0, 5), (5, 10)]),
+        (10, 3, [(0, 4), (4, 8), (8, 10)]),
+        (10, 4, [(0, 3), (3, 6), (6, 9), (9, 10)]),
+        (9, 4, [(0, 3), (3, 6), (6, 9)]),  # pieces of equal size come first: fewer of them
+        (2, 5, [(0, 1), (1, 2)]),
+    ],
+)
+def test_micro_batches_by_hand(rows, pieces, wanted):
+    assert [(piece.start, piece.stop) for piece in micro_batches(rows, pieces)] == wanted

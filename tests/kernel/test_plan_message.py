@@ -20,6 +20,7 @@ from protos.v1 import common_pb2, plan_pb2
 
 def plan():
     return plan_pb2.RunPlan(
+        micro_batches=1,
         name="fraud",
         job=plan_pb2.JOB_KIND_SPLIT_NN,
         protocol=plan_pb2.FIRST_LAYER_PROTOCOL_MASKED_SUM,

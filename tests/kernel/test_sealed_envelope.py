@@ -93,7 +93,7 @@ def test_every_header_field_is_authenticated(parties):
         names.append(name)
         with pytest.raises(EnvelopeError):
             b.open_envelope(relay_pb2.Envelope(header=header), sealed)
-    assert len(names) == 10
+    assert len(names) == 11
     assert {
         "step.run",
         "step.generation",

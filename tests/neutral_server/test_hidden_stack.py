@@ -128,7 +128,7 @@ def test_warming_up_and_predicting_change_nothing(make_stack):
     cold, warm = make_stack(network("adam")), make_stack(network("adam"))
     for stack in (cold, warm):
         steps(stack, (0,))
-    warm.warm_up([ROWS, 2, ROWS], scale_bits=40, ring_bits=64)
+    warm.warm_up([[ROWS], [2], [ROWS], [2, 2, 1]], scale_bits=40, ring_bits=64)
     words = encode(z1_of(1), 40, 64)
     h = warm.forward(words, 40, 64)
     np.testing.assert_allclose(warm.predict(encode(z1_of(5, rows=2), 40, 64), 40, 64).shape, (2, 3))
@@ -137,6 +137,34 @@ def test_warming_up_and_predicting_change_nothing(make_stack):
     steps(cold, (1,))
     for name, value in cold.state().items():
         np.testing.assert_array_equal(warm.state()[name], value)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_the_pieces_of_a_step_move_the_weights_once(optimizer, make_stack):
+    whole, pieces = make_stack(network(optimizer)), make_stack(network(optimizer))
+    cuts = [slice(0, 2), slice(2, 3), slice(3, ROWS)]
+    for step in range(3):  # the sums of one step must not reach into the next
+        words, dh = encode(z1_of(step), 16, 32), dh_of(step)
+        h, dz1 = whole.forward(words, 16, 32), whole.backward(dh)
+        forward = [pieces.forward(words[cut], 16, 32, piece=number) for number, cut in enumerate(cuts)]
+        backward = [pieces.backward(dh[cut], piece=number, last=number == 2) for number, cut in enumerate(cuts)]
+        np.testing.assert_allclose(np.concatenate(forward), h, rtol=2e-5, atol=2e-6)
+        np.testing.assert_allclose(np.concatenate(backward), dz1, rtol=1e-4, atol=5e-6)
+    assert pieces.state()["step"] == 3
+    for name, value in whole.state().items():
+        np.testing.assert_allclose(pieces.state()[name], value, rtol=2e-5, atol=1e-5)
+
+
+def test_a_step_in_one_piece_follows_one_in_several(make_stack):
+    straight, mixed = make_stack(network("adam")), make_stack(network("adam"))
+    steps(straight, (0, 1))
+    words, dh = encode(z1_of(0), 16, 32), dh_of(0)
+    for number, cut in enumerate((slice(0, 4), slice(4, ROWS))):
+        mixed.forward(words[cut], 16, 32, piece=number)
+        mixed.backward(dh[cut], piece=number, last=number == 1)
+    steps(mixed, (1,))
+    for name, value in straight.state().items():
+        np.testing.assert_allclose(mixed.state()[name], value, rtol=2e-5, atol=1e-5)
 
 
 def test_a_backward_needs_its_own_forward(make_stack):

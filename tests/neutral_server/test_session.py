@@ -30,19 +30,26 @@ class BiasStack:
 
     def __init__(self):
         self.bias = np.zeros(WIDTH, np.float32)
-        self.warmed = []
+        self.warmed, self.kept, self.gathered = [], set(), []
 
-    def warm_up(self, batches, *, scale_bits, ring_bits):
-        self.warmed = [list(batches), scale_bits, ring_bits]
+    def warm_up(self, steps, *, scale_bits, ring_bits):
+        self.warmed = [list(steps), scale_bits, ring_bits]
 
     def predict(self, words, scale_bits, ring_bits):
         signed = words.view(np.dtype(f"i{ring_bits // 8}"))
         return (signed * 2.0**-scale_bits).astype(np.float32) + self.bias
 
-    forward = predict
+    def forward(self, words, scale_bits, ring_bits, *, piece):
+        assert piece not in self.kept
+        self.kept.add(piece)
+        return self.predict(words, scale_bits, ring_bits)
 
-    def backward(self, dh):
-        self.bias -= dh.mean(axis=0)
+    def backward(self, dh, *, piece, last):
+        self.kept.remove(piece)
+        self.gathered.append(dh)
+        if last:
+            self.bias -= np.concatenate(self.gathered).mean(axis=0)
+            self.gathered = []
         return dh
 
     def state(self):
@@ -52,7 +59,7 @@ class BiasStack:
         self.bias[...] = state["bias"]
 
 
-def make_session(stack, cut_dtype="float32"):
+def make_session(stack, cut_dtype="float32", micro_batches=1):
     network = NetworkSpec((WIDTH,), ("identity",), "binary", 1, OptimizerSpec("sgd", 0.1), 1)
     return StackSession(
         name="server",
@@ -65,15 +72,16 @@ def make_session(stack, cut_dtype="float32"):
         label_holder="b",
         stack=stack,
         cut_dtype=cut_dtype,
+        micro_batches=micro_batches,
     )
 
 
 class Federation:
     """A session, its parties' outboxes and the blocks they would compute."""
 
-    def __init__(self, cut_dtype="float32"):
+    def __init__(self, cut_dtype="float32", micro_batches=1):
         self.stack = BiasStack()
-        self.session = make_session(self.stack, cut_dtype)
+        self.session = make_session(self.stack, cut_dtype, micro_batches)
         self.outboxes = {party: self.session.join(party) for party in PARTIES}
         for outbox in self.outboxes.values():
             assert [frame.message.WhichOneof("kind") for frame in frames(outbox)] == ["joined"]
@@ -213,7 +221,7 @@ def test_a_training_step_from_shares_to_gradients(training):
 
 
 def test_a_whole_epoch_moves_the_stack_once_a_step(training):
-    assert training.stack.warmed == [[2, 4], 16, 32]
+    assert training.stack.warmed == [[[2], [4]], 16, 32]
     for step in range(3):
         assert training.session.state is RunState.TRAINING
         training.train_step(step)
@@ -666,9 +674,9 @@ def test_a_pass_is_described_by_its_own_time(training, monkeypatch):
     training.session.phases.start()
 
     def slowly(call, seconds):
-        def called(*arguments):
+        def called(*arguments, **named):
             now[0] += seconds
-            return call(*arguments)
+            return call(*arguments, **named)
 
         return called
 

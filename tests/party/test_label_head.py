@@ -92,13 +92,18 @@ def test_the_first_apply_uses_a_gradient_once():
         head.apply()
 
 
-def test_a_repeated_step_counts_once():
-    once, twice = LabelHead(network()), LabelHead(network())
-    twice.loss_and_gradient(*batch("binary", 1, seed=5))
-    for head in (once, twice):
-        head.loss_and_gradient(*batch("binary", 1))
+@by_loss
+def test_the_pieces_of_a_batch_add_up_to_it(loss, outputs):
+    whole, pieces = LabelHead(network(loss, outputs)), LabelHead(network(loss, outputs))
+    h, labels = batch(loss, outputs)
+    value, gradient = whole.loss_and_gradient(h, labels)
+    found = [pieces.loss_and_gradient(h[cut], labels[cut], len(h)) for cut in (slice(0, 3), slice(3, None))]
+    np.testing.assert_allclose(np.concatenate([part[1] for part in found]), gradient, rtol=1e-5, atol=1e-8)
+    assert (found[0][0] * 3 + found[1][0] * (len(h) - 3)) / len(h) == pytest.approx(value, rel=1e-5)
+    for head in (whole, pieces):
         head.apply()
-    np.testing.assert_array_equal(once.kernel, twice.kernel)
+    np.testing.assert_allclose(pieces.kernel, whole.kernel, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(pieces.bias, whole.bias, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])

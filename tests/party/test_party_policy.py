@@ -12,6 +12,7 @@ TABLES = {"staff": ["age", "salary", "left"]}
 
 def plan(*columns, label="left"):
     return plan_pb2.RunPlan(
+        micro_batches=1,
         job=plan_pb2.JOB_KIND_SPLIT_NN,
         parties=[
             plan_pb2.PartyPlan(name="ann", table="staff", columns=columns, label=label),

@@ -145,7 +145,8 @@ def trained(rows: RunRows, clip: float | None) -> tuple[str, float]:
             batch = block.rows[numbers]
             loss, gradient = head.loss_and_gradient(batch @ block.weights, targets[numbers])
             head.apply()
-            block.update(batch, gradient)
+            block.gather(batch, gradient)
+            block.update()
             losses.append(loss)
     rows.announce(split.test)
     outputs = [head.forward(block.rows[numbers] @ block.weights) for numbers in batches(split.test, BATCH)]

@@ -8,7 +8,8 @@ from coordinator.report.benchmarks.page import environment_line, markdown_table
 from coordinator.report.benchmarks.protocol_lines import (
     colour_of,
     draw_points,
-    latest_by_protocol,
+    latest_by_line,
+    pieces_of,
     write_frame,
     write_label,
 )
@@ -27,22 +28,23 @@ _TARGET_RATES = (10.0, 100.0)
 _LOOPS = {"keras_fit": "`keras fit`", "tf_function": "one `tf.function` step a batch"}
 _DEFINITION = """Every party reaches the coordinator and the neutral server over one access link of the given rate (each direction);
 the servers' side is not limited. Wire limit: what the busiest party's link carries in an epoch, up and down together as
-metered, over the rate: within a step the directions follow one another. Headers of TCP, TLS and HTTP/2 are in the seconds
+metered, over the rate: within a step in one piece the directions follow one another. The micro-batches of a step overlap, so
+that both directions work at once and an epoch may stay below that limit. Headers of TCP, TLS and HTTP/2 are in the seconds
 and not in the limit. Set-up (compilation, dealing, and `beaver`'s opening of X) happens once a run and stands apart.
 """
 
 
 def section(records: list[Record], plots: Path) -> str:
-    """Markdown of the newest record per protocol; draws ``bandwidth.png``."""
-    latest = latest_by_protocol(records)
+    """Markdown of the newest record per line; draws ``bandwidth.png``."""
+    latest = latest_by_line(records)
     draw_bandwidth(latest, plots / PLOT)
     parts = [
         "## Seconds over the rate of the links (`tertium bench bandwidth`)\n",
         _DEFINITION,
         f"![Seconds of an epoch over the rate]({plots.name}/{PLOT})\n",
     ]
-    for protocol, record in latest.items():
-        parts += [f"### {protocol}", _table(record), _sentences(protocol, record)]
+    for name, record in latest.items():
+        parts += [f"### {name}", _table(record), _sentences(record)]
     return "\n".join(parts)
 
 
@@ -59,8 +61,8 @@ def draw_bandwidth(latest: dict[str, Record], file: Path) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         named: list[float] = []
-        for protocol, record in latest.items():
-            _draw_protocol(axes, protocol, record, beyond, named)
+        for name, record in latest.items():
+            _draw_line(axes, name, record, beyond, named)
         axes.set_xticks(list(marks), list(marks.values()))
         axes.set_xticks([], minor=True)
         axes.set_xlim(right=beyond * 1.6)
@@ -72,24 +74,24 @@ def draw_bandwidth(latest: dict[str, Record], file: Path) -> None:
     save_figure(file, draw)
 
 
-def _draw_protocol(axes: Any, protocol: str, record: Record, beyond: float, named: list[float]) -> None:
+def _draw_line(axes: Any, name: str, record: Record, beyond: float, named: list[float]) -> None:
     """``named``: where a wire limit has its name already; limits that lie on one another share it."""
-    colour, points = colour_of(protocol), record["points"]
+    colour, points, pieces = colour_of(record["protocol"]), record["points"], pieces_of(record)
     limited = sorted((one for one in points if one["rate_mbps"] is not None), key=lambda one: float(one["rate_mbps"]))
     free = [one["seconds"] for one in points if one["rate_mbps"] is None]
     x = [one["rate_mbps"] for one in limited]
     if limited:
         wire = [one["wire_seconds"] for one in limited]
-        draw_points(axes, x, [one["seconds"] for one in limited], colour)
+        draw_points(axes, x, [one["seconds"] for one in limited], colour, pieces=pieces)
         axes.plot(x, wire, color=colour, linewidth=1.3, linestyle="--")
-        write_label(axes, protocol, x[-1], limited[-1]["seconds"]["median"], colour)
+        write_label(axes, name, x[-1], limited[-1]["seconds"]["median"], colour)
         if not any(abs(wire[-1] / other - 1) < _TOGETHER for other in named):
             write_label(axes, "wire limit", x[-1], wire[-1], colour)
         named.append(wire[-1])
     if free:
-        draw_points(axes, [beyond], free, colour)
+        draw_points(axes, [beyond], free, colour, pieces=pieces)
         if not limited:
-            write_label(axes, protocol, beyond, free[0]["median"], colour)
+            write_label(axes, name, beyond, free[0]["median"], colour)
 
 
 def _mark_decades(axes: Any) -> None:
@@ -130,17 +132,18 @@ def _row(point: dict[str, Any]) -> list[str]:
     ]
 
 
-def _sentences(protocol: str, record: Record) -> str:
+def _sentences(record: Record) -> str:
     said = [
         f"Busiest link: {record['points'][0]['link']['party']}. Links shaped by {record['shaping']}, delay {record['delay_ms']:g} ms each way."
     ]
-    target = TARGETS.get(protocol)
+    target = TARGETS.get(record["protocol"])
     for point in record["points"]:
         if target is not None and point["rate_mbps"] in _TARGET_RATES:
-            found = point["over_wire"]["median"]
+            found, link = point["over_wire"]["median"], point["link"]
+            one_way = max(link["up_bytes"], link["down_bytes"]) / (link["up_bytes"] + link["down_bytes"])
             said.append(
                 f"At {point['rate_mbps']:g} Mbit/s × {found:.3f} of the wire limit; target ≤ {target:g}: "
-                f"{'met' if found <= target else 'missed'}."
+                f"{'met' if found <= target else 'missed'}; × {found / one_way:.3f} of what its busier direction needs alone."
             )
     for loop, seconds in record["baseline"]["seconds"].items():
         ratio = record.get("ratio", {}).get(loop)

@@ -12,6 +12,8 @@ from coordinator.sweeps.bench_log import Record
 _TARGETS = {
     ("fraud", "masked_sum"): (1.5, 4.0),
     ("fraud", "beaver"): (2.5, 6.0),
+    ("fraud-full", "masked_sum"): (1.5, 4.0),
+    ("fraud-full", "beaver"): (2.5, 6.0),
     ("distress", "masked_sum"): (None, 3.5),
     ("distress", "beaver"): (None, 10.0),
 }

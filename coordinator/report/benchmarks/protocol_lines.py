@@ -9,23 +9,33 @@ PROTOCOL_COLOURS = {"masked_sum": SPLIT, "beaver": RELAYED}
 _TEXT = "#1f2733"
 
 
-def latest_by_protocol(records: list[Record]) -> dict[str, Record]:
-    """The newest record of each protocol; masked_sum first."""
-    found = {record["protocol"]: record for record in records}
-    order = (*PROTOCOL_COLOURS, *sorted(set(found) - set(PROTOCOL_COLOURS)))
-    return {protocol: found[protocol] for protocol in order if protocol in found}
+def pieces_of(record: Record) -> int:
+    """Micro-batches of a step; records from before there were any had one."""
+    return int(record.get("micro_batches", 1))
+
+
+def latest_by_line(records: list[Record]) -> dict[str, Record]:
+    """The newest record of each protocol and number of micro-batches, by the line's name; masked_sum first."""
+    found = {(record["protocol"], pieces_of(record)): record for record in records}
+    order = [*PROTOCOL_COLOURS, *sorted({protocol for protocol, _ in found} - set(PROTOCOL_COLOURS))]
+    return {
+        protocol if pieces == 1 else f"{protocol}, {pieces} micro-batches": found[protocol, pieces]
+        for protocol, pieces in sorted(found, key=lambda line: (order.index(line[0]), line[1]))
+    }
 
 
 def colour_of(protocol: str) -> str:
     return PROTOCOL_COLOURS.get(protocol, _TEXT)
 
 
-def draw_points(axes: Any, x: list[float], spreads: list[dict[str, Any]], colour: str, *, line: str = "-") -> None:
-    """Medians, with a bar from the lowest to the highest value."""
+def draw_points(
+    axes: Any, x: list[float], spreads: list[dict[str, Any]], colour: str, *, line: str = "-", pieces: int = 1
+) -> None:
+    """Medians, with a bar from the lowest to the highest value; squares where a step came in several ``pieces``."""
     medians = [spread["median"] for spread in spreads]
     low = [spread["median"] - spread["lowest"] for spread in spreads]
     high = [spread["highest"] - spread["median"] for spread in spreads]
-    look = {"linestyle": line, "linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
+    look = {"linestyle": line, "linewidth": 1.8, "marker": "o" if pieces == 1 else "s", "markersize": 4, "capsize": 3}
     axes.errorbar(x, medians, yerr=[low, high], color=colour, **look)
 
 

@@ -8,7 +8,8 @@ from coordinator.report.benchmarks.page import environment_line, markdown_table
 from coordinator.report.benchmarks.protocol_lines import (
     colour_of,
     draw_points,
-    latest_by_protocol,
+    latest_by_line,
+    pieces_of,
     write_frame,
     write_label,
 )
@@ -19,8 +20,8 @@ TARGET_R_SQUARED = 0.99
 
 
 def section(records: list[Record], plots: Path) -> str:
-    """Markdown of the newest record per protocol; draws ``size.png``."""
-    latest = latest_by_protocol(records)
+    """Markdown of the newest record per line; draws ``size.png``."""
+    latest = latest_by_line(records)
     draw_size(latest, plots / PLOT)
     parts = [
         "## Seconds over the number of rows (`tertium bench size`)\n",
@@ -28,13 +29,13 @@ def section(records: list[Record], plots: Path) -> str:
         "medians. Rows are those an epoch trains.\n",
         f"![Seconds of an epoch over its rows]({plots.name}/{PLOT})\n",
     ]
-    for protocol, record in latest.items():
+    for name, record in latest.items():
         rows = [
             [f"{one['rows']}", f"{one['fraction']:g}", str(Spread(**one["seconds"])), _limit(one)]
             for one in record["points"]
         ]
         parts += [
-            f"### {protocol}",
+            f"### {name}",
             markdown_table(["rows", "share", "seconds", "× wire limit"], rows),
             _sentences(record),
         ]
@@ -45,14 +46,21 @@ def draw_size(latest: dict[str, Record], file: Path) -> None:
     """Points, their spread, and the fitted line from zero rows on."""
 
     def draw(axes: Any) -> None:
-        for protocol, record in latest.items():
-            colour, fit = colour_of(protocol), record["fit"]
+        for name, record in latest.items():
+            colour, fit = colour_of(record["protocol"]), record["fit"]
             points = sorted(record["points"], key=lambda one: int(one["rows"]))
-            draw_points(axes, [one["rows"] for one in points], [one["seconds"] for one in points], colour, line="none")
+            draw_points(
+                axes,
+                [one["rows"] for one in points],
+                [one["seconds"] for one in points],
+                colour,
+                line="none",
+                pieces=pieces_of(record),
+            )
             last = points[-1]["rows"]
             ends = [fit["intercept_seconds"] + fit["slope_us_per_row"] * 1e-6 * rows for rows in (0, last)]
             axes.plot([0, last], ends, color=colour, linewidth=1.3)
-            write_label(axes, f"{protocol}\nR² = {fit['r_squared']:.4f}", last, ends[1], colour)
+            write_label(axes, f"{name}\nR² = {fit['r_squared']:.4f}", last, ends[1], colour)
         axes.set_xlim(0, 1.16 * axes.get_xlim()[1])
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

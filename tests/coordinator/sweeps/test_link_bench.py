@@ -14,6 +14,7 @@ from coordinator.local.tables import table_size
 from coordinator.plan import parse_plan
 from coordinator.sweeps.bench_log import spread_of
 from coordinator.sweeps.link_bench import (
+    Line,
     LinkBench,
     access,
     default_plan,
@@ -82,18 +83,20 @@ def test_a_run_of_one_epoch_has_nothing_to_count():
 
 
 def test_one_epoch_more_than_is_counted_and_one_barrier():
-    for protocol, ring in (("masked_sum", (32, 16)), ("beaver", parse_plan(BENCH.plan("beaver")[0]).first_layer.ring)):
-        text, plan = BENCH.plan(protocol)
+    beaver = parse_plan(BENCH.plan(Line("beaver", 1))[0]).first_layer.ring
+    for protocol, ring in (("masked_sum", (32, 16)), ("beaver", beaver)):
+        text, plan = BENCH.plan(Line(protocol, 2))
         assert parse_plan(text) == plan
         assert (plan.first_layer.protocol, plan.epochs, plan.barrier_every_epochs) == (protocol, 5, 5)
+        assert plan.micro_batches == 2
         assert plan.first_layer.ring == ring
 
 
 def test_the_plans_own_protocol_keeps_its_ring():
     document = tomllib.loads(BENCH.plan_text) | {"first_layer": {"protocol": "masked_sum", "fractional_bits": 12}}
     bench = replace(BENCH, plan_text=tomli_w.dumps(document))
-    assert bench.plan("masked_sum")[1].first_layer.fractional_bits == 12
-    assert bench.plan("beaver")[1].first_layer.fractional_bits is None
+    assert bench.plan(Line("masked_sum", 1))[1].first_layer.fractional_bits == 12
+    assert bench.plan(Line("beaver", 1))[1].first_layer.fractional_bits is None
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,8 @@ def test_the_plans_own_protocol_keeps_its_ring():
         ({"protocols": ("masked_sum", "masked_sum")}, "name each protocol once"),
         ({"protocols": ()}, "name each protocol once"),
         ({"protocols": ("masked_sum", "other")}, "first_layer.protocol"),
+        ({"micro_batches": (3, 3)}, "name each number of micro-batches once"),
+        ({"micro_batches": (1, 0)}, "micro_batches"),
         ({"epochs": 0}, "0 epochs were asked for"),
         ({"plan_text": "name = "}, "the plan is not valid TOML"),
         ({"plan_text": "first_layer = 3"}, "the plan: "),

@@ -151,6 +151,7 @@ def test_a_step_on_shares_opens_the_words_of_the_model(widths, secret_layers, pa
 
 def plan(widths, parties=2, protocol=plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER, ring=(64, 20)):
     return plan_pb2.RunPlan(
+        micro_batches=1,
         name="p",
         protocol=protocol,
         ring=plan_pb2.RingPlan(ring_bits=ring[0], fractional_bits=ring[1]),

@@ -6,7 +6,7 @@ import pytest
 
 from coordinator.report.benchmarks import bandwidth, size
 from coordinator.report.benchmarks.page import write_page
-from coordinator.report.benchmarks.protocol_lines import latest_by_protocol
+from coordinator.report.benchmarks.protocol_lines import latest_by_line
 
 SECTIONS = {"bandwidth": bandwidth.section, "size": size.section}
 
@@ -20,12 +20,24 @@ def test_the_newest_record_of_each_protocol_counts(add_bandwidth, bench_log, tmp
     add_bandwidth("masked_sum", 9.0)
     add_bandwidth("beaver", 1.1)
     newest = add_bandwidth("masked_sum", 1.05)
-    latest = latest_by_protocol(bench_log.records("bandwidth"))
+    latest = latest_by_line(bench_log.records("bandwidth"))
     assert list(latest) == ["masked_sum", "beaver"]
     assert latest["masked_sum"] == newest
     text = bandwidth.section(bench_log.records("bandwidth"), tmp_path)
     assert text.count("### masked_sum") == text.count("### beaver") == 1
     assert "| 9 " not in text
+
+
+def test_a_step_in_pieces_is_a_line_of_its_own(add_bandwidth, bench_log, tmp_path):
+    """Records from before there were micro-batches are of steps in one piece."""
+    old = add_bandwidth("masked_sum", 1.3)
+    assert "micro_batches" not in old
+    pieces = {**add_bandwidth("masked_sum", 0.7), "micro_batches": 3}
+    latest = latest_by_line([pieces, old])
+    assert latest == {"masked_sum": old, "masked_sum, 3 micro-batches": pieces}
+    text = bandwidth.section([pieces, old], tmp_path)
+    assert text.index("### masked_sum\n") < text.index("### masked_sum, 3 micro-batches\n")
+    assert (text.count(": met; "), text.count(": missed; ")) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +48,8 @@ def test_the_target_is_the_protocols_own(protocol, slow, verdict, add_bandwidth,
     text = bandwidth.section([add_bandwidth(protocol, slow)], tmp_path)
     lines = [line for line in text.splitlines() if "; target ≤" in line]
     assert [line.partition(" Mbit/s")[0] for line in lines] == ["* At 10", "* At 100"]
-    assert lines[0].endswith(f": {verdict}.")
+    # 1.000 MB up and 0.250 down: alone, the busier direction needs 0.8 of both
+    assert lines[0].endswith(f": {verdict}; × {(slow + 0.005) / 0.8:.3f} of what its busier direction needs alone.")
 
 
 def test_figures_stand_in_the_table_as_measured(add_bandwidth, tmp_path):
