@@ -35,11 +35,13 @@ class Attack(ABC):
     Attributes:
       name: as in the results.
       note: what a reader must know about its numbers.
+      baseline_kind: attacks of one kind reach the same without a view.
       epochs_seen: of how many epochs it uses the view.
     """
 
     name: ClassVar[str]
-    note: str = ""
+    note: ClassVar[str] = ""
+    baseline_kind: ClassVar[str] = ""
 
     def __init__(self, view: View, background: Background, *, effort: Effort = "quick", seed: int = 0) -> None:
         """Takes the view; ``reads(view)`` must name something.
@@ -65,8 +67,8 @@ class Attack(ABC):
         """What the attack recovers from such a view."""
 
     @classmethod
-    def suits(cls, background: Background) -> bool:
-        """Whether the attack makes sense for what is known: some label attacks need two classes."""
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
+        """Whether the attack is worth running: some need two classes, some more than the quick effort."""
         return True
 
     @abstractmethod

@@ -62,10 +62,14 @@ def positive_view(
     return replace(view, **made)
 
 
-def negative_view(view: View, reads: tuple[str, ...], seed: int) -> View:
-    """The view with independent standard Gaussian noise in the arrays that an attack reads."""
+def negative_view(view: View, reads: tuple[str, ...], epochs: int, seed: int) -> View:
+    """The view with independent standard Gaussian noise in the arrays that an attack reads, of so many epochs."""
     generator = np.random.default_rng([_NEGATIVE, seed])
-    noise: dict[str, Any] = {name: generator.standard_normal(getattr(view, name).shape, np.float32) for name in reads}
+    shapes = {name: getattr(view, name).shape for name in reads}
+    noise: dict[str, Any] = {
+        name: generator.standard_normal((epochs, *shape[1:]) if len(shape) == 3 else shape, np.float32)
+        for name, shape in shapes.items()
+    }
     return replace(view, **noise)
 
 

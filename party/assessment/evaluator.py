@@ -1,6 +1,6 @@
 """All attacks that the views of a run allow, each with its baseline and controls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kernel.errors import BadInputError
 from kernel.metrics.score_inputs import class_numbers
 from kernel.network import LossName
-from party.assessment.attack import Attack, AttackResult, Effort, Evaluation, Target
+from party.assessment.attack import Attack, AttackResult, Effort, Score, Target
 from party.assessment.controls import negative_view, positive_view
 from party.assessment.equality_solving import EqualitySolving
 from party.assessment.gram import Gram
@@ -91,25 +91,35 @@ def evaluate_attacks(
         trial = Trial.draw(view, targets[:, others], classes, leaked_fraction, effort, seed, image_shape)
         control = trial.control(effort, seed, image_shape)
         first = view.role not in holders[:number]
+        without_view: dict[str, Mapping[str, Score]] = {}
         for attack in ATTACKS:
-            if attack.reads(view) and attack.suits(trial.background) and (first or attack.target(view) != "labels"):
-                results += _run(attack, role, trial, control, effort, seed)
+            wanted = attack.reads(view) and attack.suits(view, trial.background, effort)
+            if wanted and (first or attack.target(view) != "labels"):
+                results += _run(attack, role, trial, control, effort, seed, without_view)
     return results
 
 
 def _run(
-    attack: type[Attack], role: str, trial: Trial, control: Trial, effort: Effort, seed: int
+    attack: type[Attack],
+    role: str,
+    trial: Trial,
+    control: Trial,
+    effort: Effort,
+    seed: int,
+    without_view: dict[str, Mapping[str, Score]],
 ) -> list[AttackResult]:
-    def evaluate(view: View, on: Trial) -> tuple[Attack, Evaluation]:
-        attacker = attack(view, on.background, effort=effort, seed=seed)
-        return attacker, attacker.evaluate(on.judge)
-
     reads, target = attack.reads(trial.view), attack.target(trial.view)
-    attacker, found = evaluate(trial.view, trial)
-    baseline = attacker.baseline(trial.judge)
+    attacker = attack(trial.view, trial.background, effort=effort, seed=seed)
+    found = attacker.evaluate(trial.judge)
+    if attack.baseline_kind not in without_view:
+        without_view[attack.baseline_kind] = attacker.baseline(trial.judge)
+    baseline = without_view[attack.baseline_kind]
     plain = positive_view(control.view, reads, target, control.targets, control.classes, seed)
-    _, positive = evaluate(plain, control)
-    _, negative = evaluate(negative_view(control.view, reads, seed), control)
+    positive = attack(plain, control.background, seed=seed).evaluate(control.judge).scores
+    # What a party's own columns tell depends on how many rows leaked: its chance is that of the trial itself.
+    blind = trial if target == "peer block" else control
+    noise = negative_view(blind.view, reads, attacker.epochs_seen, seed)
+    negative = attack(noise, blind.background, seed=seed).evaluate(blind.judge).scores
     return [
         AttackResult(
             attack=attack.name,
@@ -118,8 +128,8 @@ def _run(
             measure=measure,
             score=score,
             baseline=baseline[measure],
-            positive_control=positive.scores[measure],
-            negative_control=negative.scores[measure],
+            positive_control=positive[measure],
+            negative_control=negative[measure],
             leaked_rows=len(trial.background.rows),
             epochs_seen=attacker.epochs_seen,
             seconds=found.seconds,

@@ -68,7 +68,7 @@ class Gram(RowAttack):
             pushes = [known.T @ gradient for gradient in between]
             at_moves = self._solve(prior, moves, np.concatenate([np.zeros((prior.columns, width)), *pushes], axis=1))
         best = min(at_levels, at_moves, key=lambda solution: solution.expected_error)
-        return best.rows[rows]
+        return self.plausible(best.rows[rows])
 
     def _solve(self, prior: "Prior", equations: Floats, pushes: Floats) -> "Solution":
         """Rows from equations [n, values] = rows times maps, the maps fitted on the leaked rows [1].

@@ -8,7 +8,7 @@
 | ``paper_attacker`` | h1 of the last epoch | the attacker of the P2N2 paper's Fig. 7 (Zheng, Chen et al. 2020) |
 
 The neutral server reads z1 and is after all columns. A label holder reads h_L, a feature holder dL/dz1; they are after the
-others' columns and put their own rows beside what they saw.
+others' columns and put their own rows beside what they saw; their networks are fitted with effort "full" only.
 """
 
 from typing import ClassVar, Final
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from party.assessment.attack import Attack, Effort, Target
+from party.assessment.background import Background
 from party.assessment.decoder import DecoderRecipe, fit_decoder
 from party.assessment.ridge import fit_ridge, standardised
 from party.assessment.stack import LIMITS, stacked
@@ -28,16 +29,19 @@ SOURCES: Final = {"neutral-server": "z1", "label-holder": "h_last", "feature-hol
 """What an inverse model reads, by role."""
 
 OUTERMOST: Final = 4.0
+DIRECTIONS: Final = 64
 WEIGHTS: Final = (1.0, 0.1, 0.0)
 
 RECIPES: Final[dict[Effort, DecoderRecipe]] = {
     "quick": DecoderRecipe(widths=(256, 256), epochs=30, patience=5),
-    "full": DecoderRecipe(widths=(512, 512), epochs=100, patience=10),
+    "full": DecoderRecipe(widths=(512, 512), epochs=60, patience=8),
 }
 
 
 class RowAttack(Attack):
     """An attack on columns: all of them, or those of the other parties for an attacker that has rows of its own."""
+
+    baseline_kind: ClassVar[str] = "ridge"
 
     @classmethod
     def target(cls, view: View) -> Target:
@@ -51,7 +55,12 @@ class RowAttack(Attack):
 
     def estimate(self, features: Floats, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Recovery [rows, columns] by a map fitted from the leaked rows' features to their columns: a ridge."""
-        return fit_ridge(features[self.background.rows], self.background.targets)(features[rows])
+        return self.plausible(fit_ridge(features[self.background.rows], self.background.targets)(features[rows]))
+
+    def plausible(self, recovery: NDArray[np.float64]) -> NDArray[np.float64]:
+        """No value further out of the leaked rows' range than that is wide: a map that runs away is reined in."""
+        least, most = self.background.targets.min(axis=0), self.background.targets.max(axis=0)
+        return np.clip(recovery, 2 * least - most, 2 * most - least)
 
     def features(self, seen: Floats) -> Floats:
         """float32[n, features] of what was seen [n, width], standardised, and of the attacker's own rows, if it has any.
@@ -95,15 +104,22 @@ class InverseRidge(RowAttack):
 class NetworkEstimate(RowAttack):
     """An attack whose estimate is a network on what a ridge leaves over, so that it starts where the ridge ends."""
 
+    baseline_kind: ClassVar[str] = "network"
+
     def estimate(self, features: Floats, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         leaked, targets = self.background.rows, self.background.targets
-        return fit_beyond_ridge(features[leaked], targets, features[rows], RECIPES[self.effort], self.seed)
+        recovery = fit_beyond_ridge(features[leaked], targets, features[rows], RECIPES[self.effort], self.seed)
+        return self.plausible(recovery)
 
 
 class InverseMlp(NetworkEstimate, InverseRidge):
     """A network from the last epoch."""
 
     name: ClassVar[str] = "inverse_mlp"
+
+    @classmethod
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
+        return view.role == "neutral-server" or effort == "full"
 
 
 class StackedRidge(InverseRidge):
@@ -128,6 +144,10 @@ class StackedMlp(NetworkEstimate, StackedRidge):
     """A network from all epochs."""
 
     name: ClassVar[str] = "stacked_mlp"
+
+    @classmethod
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
+        return view.role == "neutral-server" or effort == "full"
 
 
 class PaperAttacker(RowAttack):
@@ -169,10 +189,14 @@ def fit_beyond_ridge(
     ridge = fit_ridge(inputs, targets)
     left_over = targets - ridge(inputs)
     unit = max(float(np.sqrt(np.mean(left_over**2))), 1e-12)
+    # Where inputs are nearly collinear, what matters may be too small to be seen: the ridge knows in which directions.
+    axes = np.linalg.svd(ridge.weights, full_matrices=False)[0][:, :DIRECTIONS].astype(np.float32)
+    both = np.concatenate([inputs, wanted])
+    both = np.concatenate([both, standardised(both @ axes, np.arange(len(inputs)))], axis=1)
     # A column that is almost constant has rows many deviations out, which a network would follow anywhere.
-    seen, asked = (np.clip(values, -OUTERMOST, OUTERMOST) for values in (inputs, wanted))
-    decoder = fit_decoder(seen, (left_over / unit).astype(np.float32), recipe, seed)
-    return ridge(wanted) + unit * decoder(asked)
+    both = np.clip(both, -OUTERMOST, OUTERMOST)
+    decoder = fit_decoder(both[: len(inputs)], (left_over / unit).astype(np.float32), recipe, seed)
+    return ridge(wanted) + unit * decoder(both[len(inputs) :])
 
 
 def directions(gradients: Floats) -> Floats:

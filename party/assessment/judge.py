@@ -23,7 +23,7 @@ Recovery = NDArray[np.float32] | NDArray[np.float64]
 
 CANDIDATES: Final = 100
 
-_POOL = 2000
+_POOL = 1000
 _JUDGED = 0x1D6E
 
 
@@ -49,7 +49,7 @@ class Judge:
     ) -> None:
         """Draws which rows are judged, and for each the 99 others of its class among which it must be found.
 
-        The others are drawn without replacement from rows that were not leaked (from 2,000 of them at most). A row of a
+        The others are drawn without replacement from rows that were not leaked (from 1,000 of them at most). A row of a
         class with fewer than 100 such rows is left out of re-identification; when that leaves no row, all rows count
         as one class.
 

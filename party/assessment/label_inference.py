@@ -19,7 +19,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from party.assessment.attack import Attack, Target
+from party.assessment.attack import Attack, Effort, Target
 from party.assessment.background import Background
 from party.assessment.ridge import fit_ridge, standardised
 from party.assessment.stack import LIMITS, stacked
@@ -39,7 +39,7 @@ class LabelAttack(Attack):
         return (source,) if source is not None and getattr(view, source) is not None else ()
 
     @classmethod
-    def suits(cls, background: Background) -> bool:
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
         return background.classes == 2
 
     @classmethod
@@ -53,8 +53,8 @@ class LabelAttack(Attack):
     def gradients(self) -> NDArray[np.float32]:
         """float32[epochs, n, width], each epoch scaled to mean square 1 a row, so that no epoch drowns the others."""
         values: NDArray[np.float32] = self.array(self.reads(self.view)[0])
-        size: NDArray[np.float32] = np.sqrt(np.mean(np.sum(np.square(values), axis=2), axis=1)).astype(np.float32)
-        return values / np.where(size > 0, size, np.float32(1))[:, None, None]
+        size = np.sqrt(np.mean(np.sum(np.square(values), axis=2), axis=1))
+        return (values / np.where(size > 0, size, 1)[:, None, None]).astype(np.float32, copy=False)
 
 
 class LabelNorm(LabelAttack):
@@ -88,7 +88,7 @@ class LabelRidge(LabelAttack):
     name: ClassVar[str] = "label_ridge"
 
     @classmethod
-    def suits(cls, background: Background) -> bool:
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
         return background.classes >= 2
 
     def recover(self, rows: NDArray[np.int64]) -> Floats:

@@ -25,8 +25,8 @@ class Sizes:
 
 
 SIZES: Final[dict[Effort, Sizes]] = {
-    "quick": Sizes(leaked=5000, judged=5000, control_leaked=1000, control_others=4000),
-    "full": Sizes(leaked=20000, judged=10000, control_leaked=2000, control_others=6000),
+    "quick": Sizes(leaked=5000, judged=2000, control_leaked=1000, control_others=4000),
+    "full": Sizes(leaked=8000, judged=5000, control_leaked=2000, control_others=6000),
 }
 
 
