@@ -33,7 +33,7 @@ class Frame:
     @property
     def piece(self) -> int:
         """Its place among the pieces of its step: a batch may come in several, in the order of its rows."""
-        return int(getattr(self.header, "micro_batch", 0))
+        return int(self.header.micro_batch)
 
     @property
     def rows(self) -> int:

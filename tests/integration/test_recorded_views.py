@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from house import House
-from local_runs import network_outputs
+from house import CELL_ERRORS, CELL_MEANS, CELL_WORST, House
+from local_runs import network_outputs, part, plan_toml
 from recordings import COORDINATOR, SERVER, Recording, labels_of, order_of, rows_of, split_of
 
 from coordinator.stack_secrets import StackSecrets
@@ -14,6 +14,18 @@ from party.assessment.run_files import RunFiles, read_run_files
 from party.assessment.view import View
 
 pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(params=["masked_sum", "beaver", "in three pieces"])
+def recording(request: pytest.FixtureRequest, house: House) -> Recording:
+    """Both protocols, and a run whose batches travel in pieces."""
+    if request.param != "in three pieces":
+        return request.getfixturevalue(f"{request.param}_recording")
+    parties = [
+        part("clinic", "breast_cancer", CELL_MEANS),
+        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
+    ]
+    return house.record("pieces", plan_toml("breast_cancer", parties, micro_batches=3), predict_table="breast_cancer")
 
 
 def _files(recording: Recording, house: House) -> RunFiles:
