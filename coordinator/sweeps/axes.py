@@ -1,4 +1,4 @@
-"""The axes of the network benchmarks as they are written on the command line: rates of links, fractions of rows."""
+"""The axes of benchmarks as they are written on the command line: rates of links, fractions of rows, a defender's weights."""
 
 import math
 from collections.abc import Callable
@@ -40,6 +40,15 @@ def parse_fractions(text: str) -> tuple[float, ...]:
     return _values(text, _fraction, "fraction", "0.1,0.5,1.0")
 
 
+def parse_weights(text: str) -> tuple[float, ...]:
+    """Weights λ of a defender, each 0 or more, in the order written.
+
+    Raises:
+      SettingsError: no weight, one that is none, one that stands twice.
+    """
+    return _values(text, _weight, "weight", "0,1e-3,1e-1")
+
+
 def rate_name(rate_mbps: float | None) -> str:
     return NO_LIMIT if rate_mbps is None else f"{rate_mbps:g}"
 
@@ -71,6 +80,13 @@ def _fraction(word: str) -> float:
     if fraction is None or not 0 < fraction <= 1:
         raise SettingsError(f"fraction {word!r} is no share of the rows; wanted a number above 0 and up to 1")
     return fraction
+
+
+def _weight(word: str) -> float:
+    weight = _number(word)
+    if weight is None or weight < 0:
+        raise SettingsError(f"weight {word!r} is no λ of a defender; wanted a number, 0 or more")
+    return weight
 
 
 def _number(word: str) -> float | None:

@@ -117,7 +117,7 @@ def epoch_cases(plan_files: Sequence[Path] | None, parties: Sequence[int]) -> li
     folder = Path(str(files("coordinator.sweeps") / "plans"))
     named = plan_files or [folder / f"{name}.toml" for name in PAPER_SHAPES]
     cases = [
-        EpochCase(file, variant, count, None if plan_files or _readable(file) else PAPER_SHAPES[file.stem])
+        EpochCase(file, variant, count, None if plan_files or tables_are_here(file) else PAPER_SHAPES[file.stem])
         for file in named
         for count in parties
         for variant in VARIANTS
@@ -223,7 +223,8 @@ def _phases(epochs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return {role: {phase: median(values) for phase, values in phases.items()} for role, phases in spent.items()}
 
 
-def _readable(file: Path) -> bool:
+def tables_are_here(file: Path) -> bool:
+    """Whether the tables of a plan file can be read on this machine."""
     plan = parse_plan(read_plan_text(file), str(file))
     try:
         for party in plan.parties:
