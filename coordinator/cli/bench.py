@@ -212,3 +212,53 @@ def memory(
     figures, plan = measure_memory(MemoryCase(rows, columns, epochs, batch_rows), console)
     print_memory(BenchLog(out).append("memory", figures, plan), console)
     console.print(f"page: {write_page(out)}", soft_wrap=True)
+
+
+_SEEDS = Annotated[int, typer.Option(min=1, help="seeds 1 to N")]
+_SEED = Annotated[list[int] | None, typer.Option(min=0, help="this seed instead (repeat)")]
+_ATTACKED_RUNS = Annotated[Path, typer.Option(help="where run directories are")]
+_LEAKED = Annotated[float, typer.Option(help="share of training rows the attackers are given")]
+
+
+@app.command()
+def defender(
+    plan: _PLAN = None,
+    lambdas: Annotated[str, typer.Option(help="the defender's weights λ, 0 or more")] = "0,1e-5,1e-4,1e-3,1e-2,1e-1",
+    seeds: _SEEDS = 5,
+    seed: _SEED = None,
+    objective: Annotated[
+        str | None, typer.Option(help="adversarial or literal instead of the plan's own (else adversarial)")
+    ] = None,
+    attacks: Annotated[str, typer.Option(help="none, quick or full: attack every run, too")] = "none",
+    leaked_fraction: _LEAKED = 0.1,
+    runs: _ATTACKED_RUNS = Path("runs"),
+    out: Out = Path(),
+) -> None:
+    """A plan's score over the defender's weight λ, over seeds (P2N2, Fig. 8), and what fresh attackers still recover."""
+    from coordinator.cli.privacy_benches import bench_defender
+    from coordinator.local.attacks import attack_options
+
+    options = attack_options(attacks, leaked_fraction, local=True)
+    bench_defender(plan, lambdas, seed or range(1, seeds + 1), objective, options, runs, out)
+
+
+@app.command()
+def frontier(
+    plan: Annotated[
+        list[Path] | None, typer.Argument(help="plan file(s); default fraud, distress and MNIST where their tables are")
+    ] = None,
+    variants: Annotated[
+        Path | None, typer.Option(help="TOML of names and overrides instead of the packaged mitigations and mixes")
+    ] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="only the variant of this name (repeat)")] = None,
+    seeds: _SEEDS = 1,
+    seed: _SEED = None,
+    attacks: Annotated[str, typer.Option(help="quick or full")] = "quick",
+    leaked_fraction: _LEAKED = 0.1,
+    runs: _ATTACKED_RUNS = Path("runs"),
+    out: Out = Path(),
+) -> None:
+    """Score against leakage under every mitigation and mix: each is trained and attacked afresh, and held to the targets."""
+    from coordinator.cli.privacy_benches import bench_frontier
+
+    bench_frontier(plan, variants, variant or [], seed or range(1, seeds + 1), attacks, leaked_fraction, runs, out)
