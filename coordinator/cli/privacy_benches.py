@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +25,14 @@ from coordinator.sweeps.axes import parse_weights
 from coordinator.sweeps.bench_log import BenchLog, Record
 from coordinator.sweeps.variants import read_variants
 from kernel.errors import SettingsError
+
+_SHORT_NAMES = {
+    "re_identification": "re-id",
+    "r2_single": "R² one",
+    "r2_stacked": "R² all",
+    "label_auc": "label",
+    "peer_r2": "R² party",
+}
 
 
 def bench_defender(
@@ -96,9 +105,11 @@ def bench_frontier(
 def print_sweep(records: Sequence[Record], console: Console) -> None:
     """One plan's newest sweep, with what was measured of it before."""
     found = outcomes(newest_sweep(records))
-    leaks = [leak for leak in LEAK_NAMES if leak != "r2"]
-    head = ["setting", UTILITY_NAMES[found[0].measure], "lost", *(LEAK_NAMES[leak] for leak in leaks)]
-    table = Table(*head, title=str(records[-1]["plan"]), title_justify="left")
+    leaks = list(_SHORT_NAMES)
+    head = ["setting", UTILITY_NAMES[found[0].measure], "lost", *(_SHORT_NAMES[leak] for leak in leaks)]
+    table = Table(title=str(records[-1]["plan"]), title_justify="left", box=SIMPLE, padding=(0, 1))
+    for column in head:
+        table.add_column(column, justify="left" if column == head[0] else "right", no_wrap=column != head[0])
     for one in found:
         table.add_row(
             one.name,

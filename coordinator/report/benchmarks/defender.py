@@ -167,7 +167,7 @@ def _curve(axes: Any, places: Sequence[float], values: Sequence[Measured], colou
 
 
 def _frame(axes: Any, names: Sequence[str], title: str, y_label: str) -> None:
-    axes.set_title(title, loc="left", pad=10)
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_TEXT, pad=10)
     axes.set_xticks(range(len(names)), names)
     axes.set_xlabel("weight λ of the defender", color=_TEXT, fontsize=9.5)
     axes.set_ylabel(y_label, color=_TEXT, fontsize=9.5)

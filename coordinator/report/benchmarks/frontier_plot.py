@@ -41,8 +41,8 @@ def draw_frontier(
                 color=colour,
                 marker="s" if one.plain else "o",
                 markersize=6,
+                ecolor=(colour, 0.45),
                 elinewidth=1,
-                capsize=2,
                 zorder=3,
             )
         steps = [points[place] for place in best]
@@ -50,7 +50,7 @@ def draw_frontier(
         _mark_chance(axes, shown, leak)
         axes.margins(x=0.06, y=0.08)
         _write_names(axes, [one.name for one in shown], points, best)
-        axes.set_title(title, loc="left", pad=10)
+        axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_TEXT, pad=10)
         axes.set_xlabel(x_label, color=_TEXT, fontsize=9.5)
         axes.set_ylabel(y_label, color=_TEXT, fontsize=9.5)
         what = (

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from coordinator.sweeps.axes import parse_fractions, parse_rate, parse_rates, rate_name
+from coordinator.sweeps.axes import parse_fractions, parse_rate, parse_rates, parse_weights, rate_name
 from kernel.errors import SettingsError
 
 
@@ -45,3 +45,16 @@ def test_fractions():
             parse_fractions(f"0.5,{word}")
     with pytest.raises(SettingsError, match=r"fraction 0.50 stands twice"):
         parse_fractions("0.50,0.5")
+
+
+def test_weights():
+    assert parse_weights("0, 1e-5,0.1,100") == (0.0, 1e-5, 0.1, 100.0)
+    for word in ("-1e-5", "much", "nan", "inf"):
+        with pytest.raises(
+            SettingsError, match=rf"^weight '{word}' is no λ of a defender; wanted a number, 0 or more$"
+        ):
+            parse_weights(f"0,{word}")
+    with pytest.raises(SettingsError, match=r"weight 0.1 stands twice"):
+        parse_weights("0.1,1e-1")
+    with pytest.raises(SettingsError, match=r"the list of weights is empty; write it as 0,1e-3,1e-1"):
+        parse_weights("")
