@@ -54,7 +54,9 @@ def bench_defender(
             status.update(f"{len(records)} of {len(plans)} runs …")
             console.print(f"[dim]λ = {record['weight']:g}, seed {record['seed']}: {_scored(record)}[/dim]")
     for name, curve in curves_of(records).items():
-        table = Table("λ", "seeds", "mean (95 % over seeds)", "of one seed", "lost", title=name, title_justify="left")
+        table = Table(title=name, title_justify="left", box=SIMPLE, padding=(0, 1))
+        for column in ("λ", "seeds", "mean (95 %)", "of one seed", "lost"):
+            table.add_column(column, justify="right", no_wrap=True)
         for one in curve.values():
             table.add_row(
                 one.name, str(len(one.seeds)), with_interval(one.utility, 4), own_interval(one.utility), lost(one)

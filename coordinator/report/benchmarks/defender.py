@@ -164,6 +164,9 @@ def _curve(axes: Any, places: Sequence[float], values: Sequence[Measured], colou
     ]
     look = {"linewidth": 1.6, "marker": "o", "markersize": 5, "capsize": 3, "elinewidth": 1.2}
     axes.errorbar(places, means, yerr=bars, color=colour, label=label, **look)
+    seeds = [(place, value) for place, one in zip(places, values, strict=True) for value in one.values]
+    if len(seeds) > len(values):
+        axes.plot(*zip(*seeds, strict=True), "_", color=colour, markersize=11, alpha=0.6)
 
 
 def _frame(axes: Any, names: Sequence[str], title: str, y_label: str) -> None:
@@ -177,5 +180,5 @@ def _frame(axes: Any, names: Sequence[str], title: str, y_label: str) -> None:
 def _caption(axes: Any, one: Outcome, seeds: int) -> None:
     rows = f"n = {one.utility.rows:,} test rows · " if one.utility.rows else ""
     bars = "over seeds (Student's t)" if seeds > 1 else "over rows"
-    text = f"{rows}{seeds} {'seed' if seeds == 1 else 'seeds'} · bars: 95 % interval {bars}"
+    text = f"{rows}{seeds} {'seed' if seeds == 1 else 'seeds'} · bars: 95 % interval {bars}{'; dashes: single seeds' * (seeds > 1)}"
     axes.figure.supxlabel(text, fontsize=8, color=_TEXT, alpha=0.75, x=0.01, ha="left", parse_math=False)

@@ -1,6 +1,8 @@
 """Leakage over score: a labelled point a setting, the frontier through those that no other beats, and chance."""
 
 from collections.abc import Sequence
+from itertools import combinations
+from math import hypot
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -76,11 +78,11 @@ def _mark_chance(axes: Any, shown: Sequence[Outcome], leak: str) -> None:
 
 
 def _write_names(axes: Any, names: Sequence[str], points: Sequence[tuple[float, float]], best: Sequence[int]) -> None:
-    """Names in a column to the right, by height, each with a thin line to its point, so that none lies on another."""
-    bottom, top = axes.get_ylim()
-    axes.set_ylim(bottom, top)
-    axes.set_xlim(*axes.get_xlim())
-    heights = spread_apart([(y - bottom) / (top - bottom) for _, y in points], 1.0 / max(len(points), 18))
+    """Names in a column to the right, each with a thin line to its point; neither names nor lines cross."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    places = [((x - left) / (right - left), (y - bottom) / (top - bottom)) for x, y in points]
+    heights = untangled(places, spread_apart([y for _, y in places], 1.0 / max(len(points), 18)))
     for place, (name, point, height) in enumerate(zip(names, points, heights, strict=True)):
         axes.annotate(
             name,
@@ -91,7 +93,15 @@ def _write_names(axes: Any, names: Sequence[str], points: Sequence[tuple[float, 
             fontsize=8.5,
             color=SPLIT if place in best else _TEXT,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": _QUIET, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 3},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": _QUIET,
+                "linewidth": 0.6,
+                "alpha": 0.6,
+                "relpos": (0, 0.5),
+                "shrinkA": 2,
+                "shrinkB": 3,
+            },
         )
 
 
@@ -110,3 +120,25 @@ def spread_apart(heights: Sequence[float], least: float) -> list[float]:
         moved[place] = ceiling = min(moved[place], ceiling)
         ceiling -= least
     return moved
+
+
+def untangled(places: Sequence[tuple[float, float]], heights: Sequence[float]) -> list[float]:
+    """The same heights, exchanged among the places until no exchange of two shortens the lines from places to names.
+
+    Where two lines crossed, exchanging their ends would shorten them (the triangle inequality), so none cross.
+    """
+    found = list(heights)
+
+    def length(place: int, height: float) -> float:
+        x, y = places[place]
+        return hypot(_MARGIN - x, height - y)
+
+    swapped = True
+    while swapped:
+        swapped = False
+        for one, other in combinations(range(len(found)), 2):
+            now = length(one, found[one]) + length(other, found[other])
+            if length(one, found[other]) + length(other, found[one]) < now - 1e-9:
+                found[one], found[other] = found[other], found[one]
+                swapped = True
+    return found

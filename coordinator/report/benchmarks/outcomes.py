@@ -17,7 +17,7 @@ class Measured:
       mean: over seeds; low, high: 95 %, over seeds by Student's t, and of one seed alone over its rows.
       own_low, own_high: the mean ends of single seeds' intervals over their rows; None where none was logged.
       baseline: what is reached without the view, mean over seeds; None for a score.
-      rows: that one seed was judged on; attacks: which were the strongest.
+      rows: that one seed was judged on; values: one a seed; attacks: which were the strongest.
     """
 
     mean: float
@@ -27,7 +27,7 @@ class Measured:
     own_high: float | None
     baseline: float | None
     rows: int | None
-    seeds: int
+    values: tuple[float, ...]
     attacks: tuple[str, ...] = ()
 
 
@@ -97,7 +97,7 @@ def measured(found: Sequence[Mapping[str, object]]) -> Measured:
         own_high=own_high,
         baseline=_mean(found, "baseline"),
         rows=None if rows is None else round(rows),
-        seeds=over_seeds.n,
+        values=tuple(values),
         attacks=tuple(dict.fromkeys(str(one["attack"]) for one in found if "attack" in one)),
     )
 

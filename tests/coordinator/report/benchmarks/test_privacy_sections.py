@@ -1,10 +1,12 @@
 """The page's sections on the defender's weight and on the frontier, from made-up records."""
 
+from itertools import combinations
+
 import pytest
 
 from coordinator.report.benchmarks import defender, frontier
 from coordinator.report.benchmarks.frontier import newest_sweep, outcomes, target_line
-from coordinator.report.benchmarks.frontier_plot import spread_apart
+from coordinator.report.benchmarks.frontier_plot import spread_apart, untangled
 from coordinator.report.benchmarks.page import write_page
 from coordinator.report.benchmarks.targets import TARGETS, targets_for
 from coordinator.sweeps.bench_log import BenchLog
@@ -147,6 +149,23 @@ def test_names_are_kept_apart_in_their_order():
     assert spread_apart([0.5, 0.5, 0.45], 0.1) == pytest.approx([0.55, 0.65, 0.45])
     assert spread_apart([1.0, 1.0, 0.2], 0.25) == pytest.approx([0.75, 1.0, 0.2])
     assert spread_apart([0.0, 0.0], 1.0) == [0.0, 1.0]
+
+
+def test_lines_to_names_do_not_cross():
+    # on one height the point nearest to the names gets the name that is nearest to that height
+    assert untangled([(0.0, 1.0), (1.0, 1.0)], [1.0, 0.5]) == [0.5, 1.0]
+    places = [(x / 7 % 1, y / 5 % 1) for x, y in zip(range(0, 60, 5), range(0, 36, 3), strict=True)]
+    found = untangled(places, spread_apart([y for _, y in places], 0.05))
+
+    def crossed(one, other):
+        """Of two lines to names on one vertical, seen from the point that is nearer to it."""
+        (x, y), height = max((places[one], found[one]), (places[other], found[other]))
+        (far_x, far_y), far = min((places[one], found[one]), (places[other], found[other]))
+        there = far_y + (far - far_y) * (x - far_x) / (1.03 - far_x)
+        return (there - y) * (far - height) < -1e-9
+
+    assert sorted(found) == sorted(spread_apart([y for _, y in places], 0.05))
+    assert not [pair for pair in combinations(range(len(places)), 2) if crossed(*pair)]
 
 
 def note_weight(log, weight, value, *, seed=1, objective="adversarial", family="f", attacks=None, **leaks):
