@@ -4,7 +4,7 @@
 |---|---|
 | ``auc`` | DeLong 1988, from midranks (Sun & Xu 2014) |
 | ``macro_auc`` | the same components, summed over classes before their variance is taken |
-| ``accuracy`` | Wilson 1927 |
+| ``accuracy``, ``proportion`` | Wilson 1927 |
 | ``mean_squared_error``, ``r_squared``, ``log_loss`` | seeded bootstrap over rows, 200 draws, percentiles |
 
 Every score computed on real rows is a release about them; who calls these functions says so to the reader.
@@ -134,8 +134,21 @@ def accuracy(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> Score:
             "accuracy needs predicted class numbers and found fractions; threshold or argmax the probabilities first."
         )
     require_two_classes(len(np.unique(truth)))
-    n = len(truth)
-    share = float(np.mean(truth == guesses))
+    return proportion(float(np.sum(truth == guesses)), len(truth))
+
+
+def proportion(successes: float, n: int) -> Score:
+    """Share of n rows that succeeded, Wilson interval; ``successes`` may be a fraction where ties count in part.
+
+    Raises:
+      RowsError: no rows.
+      BadInputError: fewer than none or more than all succeeded.
+    """
+    if n < 1:
+        raise RowsError("a proportion needs rows and found none. Check the split that left no row.")
+    if not 0 <= successes <= n:
+        raise BadInputError(f"found {successes} successes in {n} rows; give a number from 0 to {n}.")
+    share = successes / n
     z2 = NORMAL_95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = NORMAL_95 / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
@@ -176,7 +189,7 @@ def log_loss(labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, seed: int =
     require_two_classes(len(np.unique(truth)))
     chosen = np.clip(table[np.arange(len(truth)), truth], tiny, 1 - tiny)
     losses = -np.log(chosen)
-    return _bootstrap(len(truth), lambda rows: float(np.mean(losses[rows])), seed)
+    return bootstrap(len(truth), lambda rows: float(np.mean(losses[rows])), seed)
 
 
 def mean_squared_error(targets: npt.ArrayLike, predictions: npt.ArrayLike, *, seed: int = 0) -> Score:
@@ -193,7 +206,7 @@ def mean_squared_error(targets: npt.ArrayLike, predictions: npt.ArrayLike, *, se
     """
     truth, guesses = regression_pair(targets, predictions)
     squares = np.square(truth - guesses)
-    return _bootstrap(len(truth), lambda rows: float(np.mean(squares[rows])), seed)
+    return bootstrap(len(truth), lambda rows: float(np.mean(squares[rows])), seed)
 
 
 def r_squared(targets: npt.ArrayLike, predictions: npt.ArrayLike, *, seed: int = 0) -> Score:
@@ -215,7 +228,7 @@ def r_squared(targets: npt.ArrayLike, predictions: npt.ArrayLike, *, seed: int =
         spread = float(np.sum(np.square(drawn - drawn.mean())))
         return 1 - float(np.sum(squares[rows])) / spread if spread > 0 else float("nan")
 
-    return _bootstrap(len(truth), explained, seed)
+    return bootstrap(len(truth), explained, seed)
 
 
 def roc_curve(labels: npt.ArrayLike, scores: npt.ArrayLike, points: int = 101) -> tuple[Floats, Floats]:
@@ -274,8 +287,14 @@ def _score_from_variance(value: float, variance: float, n: int) -> Score:
     return Score(value, max(0.0, value - half), min(1.0, value + half), n)
 
 
-def _bootstrap(n: int, statistic: Callable[[Any], float], seed: int) -> Score:
-    """Percentile interval over draws of n rows with replacement; draws without a value are left out."""
+def bootstrap(n: int, statistic: Callable[[Any], float], seed: int) -> Score:
+    """A statistic of n rows and its percentile interval over 200 draws of n rows with replacement.
+
+    Args:
+      n: rows.
+      statistic: of row numbers int64[n] or a slice of all; draws where it is not finite are left out.
+      seed: of the draws.
+    """
     value = statistic(slice(None))
     generator = np.random.default_rng(seed)
     drawn = np.array([statistic(generator.integers(0, n, n)) for _ in range(BOOTSTRAP_DRAWS)])

@@ -22,6 +22,7 @@ from kernel.metrics.scores import (
     log_loss,
     macro_auc,
     mean_squared_error,
+    proportion,
     r_squared,
     roc_curve,
 )
@@ -138,6 +139,17 @@ def test_accuracy_has_wilson_s_interval(right: int, rows: int) -> None:
     expected = stats.binomtest(right, rows).proportion_ci(0.95, method="wilson")
     assert found.value == right / rows
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_a_proportion_may_count_ties_in_part_and_holds_its_ends() -> None:
+    half = proportion(2.5, 5)
+    assert (half.value, half.n) == (0.5, 5)
+    assert half.low + half.high == pytest.approx(1)
+    with pytest.raises(RowsError, match="found none"):
+        proportion(0, 0)
+    for successes in (-0.5, 5.5):
+        with pytest.raises(BadInputError, match="from 0 to 5"):
+            proportion(successes, 5)
 
 
 def test_regression_scores_are_scikit_learn_s() -> None:

@@ -1,0 +1,206 @@
+"""Inverse models: maps fitted on leaked rows, from what the attacker saw of a row to the row.
+
+| attack | reads | fits |
+|---|---|---|
+| ``inverse_ridge`` | the last epoch | ridge, penalty by generalised cross-validation |
+| ``inverse_mlp`` | the last epoch | a ReLU network on what a ridge leaves over, stopped by held-out leaked rows |
+| ``stacked_ridge``, ``stacked_mlp`` | all epochs side by side | the same |
+| ``paper_attacker`` | h1 of the last epoch | the attacker of the P2N2 paper's Fig. 7 (Zheng, Chen et al. 2020) |
+
+The neutral server reads z1 and is after all columns. A label holder reads h_L, a feature holder dL/dz1; they are after the
+others' columns and put their own rows beside what they saw; their networks are fitted with effort "full" only.
+"""
+
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from party.assessment.attack import Attack, Effort, Target
+from party.assessment.background import Background
+from party.assessment.decoder import DecoderRecipe, fit_decoder
+from party.assessment.ridge import fit_ridge, standardised
+from party.assessment.stack import LIMITS, stacked
+from party.assessment.view import View
+
+Floats = NDArray[np.float32]
+
+SOURCES: Final = {"neutral-server": "z1", "label-holder": "h_last", "feature-holder": "cut_gradient"}
+"""What an inverse model reads, by role."""
+
+OUTERMOST: Final = 4.0
+DIRECTIONS: Final = 64
+WEIGHTS: Final = (1.0, 0.1, 0.0)
+
+RECIPES: Final[dict[Effort, DecoderRecipe]] = {
+    "quick": DecoderRecipe(widths=(256, 256), epochs=30, patience=5),
+    "full": DecoderRecipe(widths=(256, 256), epochs=80, patience=8),
+}
+
+
+class RowAttack(Attack):
+    """An attack on columns: all of them, or those of the other parties for an attacker that has rows of its own."""
+
+    baseline_kind: ClassVar[str] = "ridge"
+
+    @classmethod
+    def target(cls, view: View) -> Target:
+        return "rows" if view.own_rows is None else "peer block"
+
+    def without_view(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """For a party: the same estimate from its own columns alone, so that what columns tell of each other is not
+        called a leak."""
+        own = self.view.own_rows
+        return None if own is None else self.estimate(standardised(own, self.background.rows), rows)
+
+    def estimate(self, features: Floats, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Recovery [rows, columns] by a map fitted from the leaked rows' features to their columns: a ridge."""
+        return self.plausible(fit_ridge(features[self.background.rows], self.background.targets)(features[rows]))
+
+    def plausible(self, recovery: NDArray[np.float64]) -> NDArray[np.float64]:
+        """No value further out of the leaked rows' range than that is wide: a map that runs away is reined in."""
+        least, most = self.background.targets.min(axis=0), self.background.targets.max(axis=0)
+        return np.clip(recovery, 2 * least - most, 2 * most - least)
+
+    def features(self, seen: Floats) -> Floats:
+        """float32[n, features] of what was seen [n, width], standardised, and of the attacker's own rows, if it has any.
+
+        Beside own rows, what was seen is scaled by the weight among ``WEIGHTS`` that cross-validation likes best, so
+        that a view of little worth is not fitted at the price of good columns.
+        """
+        leaked, targets = self.background.rows, self.background.targets
+        seen = standardised(seen, leaked)
+        if self.view.own_rows is None:
+            return seen
+        own = standardised(self.view.own_rows, leaked)
+        choices = [np.concatenate([weight * seen, own], axis=1) for weight in WEIGHTS]
+        return min(choices, key=lambda features: fit_ridge(features[leaked], targets).error)
+
+
+class InverseRidge(RowAttack):
+    """Ridge from the last epoch."""
+
+    name: ClassVar[str] = "inverse_ridge"
+
+    @classmethod
+    def reads(cls, view: View) -> tuple[str, ...]:
+        source = SOURCES.get(view.role)
+        return (source,) if source is not None and getattr(view, source) is not None else ()
+
+    def epochs(self) -> Floats:
+        """What was seen, float32[epochs, n, width]; gradients as directions and lengths, which no batch size distorts."""
+        name = self.reads(self.view)[0]
+        return directions(self.array(name)) if name == "cut_gradient" else self.array(name)
+
+    def seen(self) -> Floats:
+        """What the attack makes use of, float32[n, width]."""
+        last: Floats = self.epochs()[-1]
+        return last
+
+    def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.estimate(self.features(self.seen()), rows)
+
+
+class NetworkEstimate(RowAttack):
+    """An attack whose estimate is a network on what a ridge leaves over, so that it starts where the ridge ends."""
+
+    baseline_kind: ClassVar[str] = "network"
+
+    def estimate(self, features: Floats, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        leaked, targets = self.background.rows, self.background.targets
+        recovery = fit_beyond_ridge(features[leaked], targets, features[rows], RECIPES[self.effort], self.seed)
+        return self.plausible(recovery)
+
+
+class InverseMlp(NetworkEstimate, InverseRidge):
+    """A network from the last epoch."""
+
+    name: ClassVar[str] = "inverse_mlp"
+
+    @classmethod
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
+        return view.role == "neutral-server" or effort == "full"
+
+
+class StackedRidge(InverseRidge):
+    """Ridge from all epochs: where weights move, each epoch adds equations; where noise is fresh, epochs average it out."""
+
+    name: ClassVar[str] = "stacked_ridge"
+
+    @classmethod
+    def reads(cls, view: View) -> tuple[str, ...]:
+        names = super().reads(view)
+        return names if names and len(getattr(view, names[0])) > 1 else ()
+
+    @property
+    def epochs_seen(self) -> int:
+        return len(self.array(self.reads(self.view)[0]))
+
+    def seen(self) -> Floats:
+        return stacked(self.epochs(), LIMITS[self.effort])
+
+
+class StackedMlp(NetworkEstimate, StackedRidge):
+    """A network from all epochs."""
+
+    name: ClassVar[str] = "stacked_mlp"
+
+    @classmethod
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
+        return view.role == "neutral-server" or effort == "full"
+
+
+class PaperAttacker(RowAttack):
+    """As published: h1 to the row, ReLU, mean squared error, Adam with rate 0.01; nothing held out, nothing tuned.
+
+    The paper gives neither the attacker's width nor h1's scale: the width is that of ``RECIPE``, and h1 is standardised,
+    for at rate 0.01 the fit fails on a wide range of inputs.
+    """
+
+    name: ClassVar[str] = "paper_attacker"
+    note = "the paper's own attacker, for comparison with its Fig. 7; the other attackers are stronger"
+
+    RECIPE: ClassVar[DecoderRecipe] = DecoderRecipe(
+        widths=(128,), learning_rate=0.01, epochs=20, batch_rows=128, held_out=0
+    )
+
+    @classmethod
+    def reads(cls, view: View) -> tuple[str, ...]:
+        return ("h1",) if view.h1 is not None and view.role == "neutral-server" else ()
+
+    def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        leaked = self.background.rows
+        seen = standardised(self.array("h1")[-1], leaked)
+        return fit_decoder(seen[leaked], self.background.targets, self.RECIPE, self.seed)(seen[rows])
+
+
+def fit_beyond_ridge(
+    inputs: Floats, targets: Floats, wanted: Floats, recipe: DecoderRecipe, seed: int
+) -> NDArray[np.float64]:
+    """Recovery [wanted rows, columns] by a ridge plus a decoder of what the ridge leaves over on the leaked rows.
+
+    Args:
+      inputs: float32[leaked, features], standardised.
+      targets: float32[leaked, columns].
+      wanted: float32[rows, features], whose rows are recovered.
+      recipe: of the decoder.
+      seed: of the decoder.
+    """
+    ridge = fit_ridge(inputs, targets)
+    left_over = targets - ridge(inputs)
+    unit = max(float(np.sqrt(np.mean(left_over**2))), 1e-12)
+    # Where inputs are nearly collinear, what matters may be too small to be seen: the ridge knows in which directions.
+    axes = np.linalg.svd(ridge.weights, full_matrices=False)[0][:, :DIRECTIONS].astype(np.float32)
+    both = np.concatenate([inputs, wanted])
+    both = np.concatenate([both, standardised(both @ axes, np.arange(len(inputs)))], axis=1)
+    # A column that is almost constant has rows many deviations out, which a network would follow anywhere.
+    both = np.clip(both, -OUTERMOST, OUTERMOST)
+    decoder = fit_decoder(both[: len(inputs)], (left_over / unit).astype(np.float32), recipe, seed)
+    return ridge(wanted) + unit * decoder(both[len(inputs) :])
+
+
+def directions(gradients: Floats) -> Floats:
+    """float32[epochs, n, width + 1]: each gradient at length 1, and the logarithm of its length."""
+    lengths = np.linalg.norm(gradients, axis=2, keepdims=True)
+    least = np.finfo(np.float32).tiny
+    return np.concatenate([gradients / np.maximum(lengths, least), np.log(np.maximum(lengths, least))], axis=2)

@@ -1,0 +1,118 @@
+"""Label inference: from the gradients of rows to their labels.
+
+For a binary loss the gradient of a row is (p - y) times a vector that rows share, so it points one way for one label and
+the other way for the other, and is longer for the label the model is surer against (Li et al. 2021, arXiv 2102.08504, §4:
+norm attack and cosine attack). The neutral server reads dL/dh_L, a feature holder dL/dz1.
+
+| attack | score of a row | for |
+|---|---|---|
+| ``label_norm`` | length of its gradient, averaged over epochs | two classes |
+| ``label_direction`` | its gradient along the first singular vector of all, averaged over epochs | two classes |
+| ``label_ridge`` | ridge from its gradients and their mean length to the leaked rows' classes | any number of classes |
+
+Averages over epochs are the attacker's answer to noise that is fresh in each. Which direction means which class is told
+by the leaked labels: an attack that knows nothing may therefore land below 0.5 as well as above.
+"""
+
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from party.assessment.attack import Attack, Effort, Target
+from party.assessment.background import Background
+from party.assessment.ridge import fit_ridge, standardised
+from party.assessment.stack import LIMITS, stacked
+from party.assessment.view import View
+
+Floats = NDArray[np.float64]
+
+SOURCES: Final = {"neutral-server": "head_gradient", "feature-holder": "cut_gradient"}
+
+
+class LabelAttack(Attack):
+    """An attack on labels from the gradients of all epochs."""
+
+    @classmethod
+    def reads(cls, view: View) -> tuple[str, ...]:
+        source = SOURCES.get(view.role)
+        return (source,) if source is not None and getattr(view, source) is not None else ()
+
+    @classmethod
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
+        return background.classes == 2
+
+    @classmethod
+    def target(cls, view: View) -> Target:
+        return "labels"
+
+    @property
+    def epochs_seen(self) -> int:
+        return len(self.array(self.reads(self.view)[0]))
+
+    def gradients(self) -> NDArray[np.float32]:
+        """float32[epochs, n, width], each epoch scaled to mean square 1 a row, so that no epoch drowns the others."""
+        values: NDArray[np.float32] = self.array(self.reads(self.view)[0])
+        size = np.sqrt(np.mean(np.sum(np.square(values), axis=2), axis=1))
+        return (values / np.where(size > 0, size, 1)[:, None, None]).astype(np.float32, copy=False)
+
+
+class LabelNorm(LabelAttack):
+    """The norm attack. It needs labels of unequal number: the rarer ones have the longer gradients."""
+
+    name: ClassVar[str] = "label_norm"
+
+    def recover(self, rows: NDArray[np.int64]) -> Floats:
+        lengths: Floats = np.linalg.norm(self.gradients(), axis=2).mean(axis=0, dtype=np.float64)
+        return lengths[rows] * orientation(lengths[self.background.rows], self.background.labels, lengths)
+
+
+class LabelDirection(LabelAttack):
+    """The direction attack, each epoch weighted by how far apart it puts the leaked rows of the two classes."""
+
+    name: ClassVar[str] = "label_direction"
+
+    def recover(self, rows: NDArray[np.int64]) -> Floats:
+        total = np.zeros(len(self.view.rows))
+        for values in self.gradients():
+            _, vectors = np.linalg.eigh(values.T @ values)
+            along = np.asarray(values @ vectors[:, -1], np.float64)
+            total += orientation(along[self.background.rows], self.background.labels, along) * along
+        return total[rows]
+
+
+class LabelRidge(LabelAttack):
+    """Ridge from gradients and their lengths to the leaked rows' class indicators, which is a discriminant analysis with
+    the covariance shrunk (Hastie, Tibshirani & Friedman 2009, §4.3)."""
+
+    name: ClassVar[str] = "label_ridge"
+
+    @classmethod
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
+        return background.classes >= 2
+
+    def recover(self, rows: NDArray[np.int64]) -> Floats:
+        """Scores [rows] of class 1, or [rows, classes]; the same for all rows where a class did not leak."""
+        gradients = self.gradients()
+        lengths = np.linalg.norm(gradients, axis=2).mean(axis=0)[:, None]
+        seen = np.concatenate([stacked(gradients, LIMITS[self.effort]), lengths], axis=1)
+        features = standardised(seen, self.background.rows)
+        indicators = np.eye(self.background.classes)[self.background.labels]
+        scores = fit_ridge(features[self.background.rows], indicators)(features[rows])
+        return scores[:, 1] if self.background.classes == 2 else scores
+
+
+def orientation(leaked: Floats, labels: NDArray[np.int64], everybody: Floats) -> float:
+    """How far class 1 lies above class 0 among leaked scores, in standard deviations.
+
+    Where one class only leaked, it is the common one, and the other is looked for on the side where scores of everybody
+    are rare.
+    """
+    positive = labels == 1
+    spread = float(leaked.std())
+    if spread == 0:
+        return 1.0
+    if positive.any() and not positive.all():
+        return float(leaked[positive].mean() - leaked[~positive].mean()) / spread or 1.0
+    skew = float(np.mean((everybody - everybody.mean()) ** 3))
+    return (1.0 if skew >= 0 else -1.0) * (-1.0 if positive.all() else 1.0)

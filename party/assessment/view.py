@@ -1,0 +1,68 @@
+"""A view: what one role received in one run, by row. Attacks compute with views and never with data a role could not have."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.errors import BadInputError
+
+ROLES: Final = ("neutral-server", "feature-holder", "label-holder", "predictions")
+
+_PER_EPOCH: Final = ("z1", "h1", "h_last", "head_gradient", "cut_gradient")
+_PER_ROW: Final = ("own_rows", "outputs")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class View:
+    """Arrays that a role does not receive are None. The first axis of per-epoch arrays is the epochs, in order.
+
+    Attributes:
+      role: one of ``ROLES``.
+      name: the process' name, such as "party-b".
+      rows: int64[n], the training rows' numbers in the aligned tables; every array below has them in this order.
+      z1: float32[epochs, n, widths[0]], at the time each row's batch ran. Neutral server.
+      h1: float32[epochs, n, widths[0]]. Neutral server; parties only with a defender.
+      h_last: float32[epochs, n, widths[-1]]. Neutral server, label holder.
+      head_gradient: dL/dh_L, float32[epochs, n, widths[-1]]. Neutral server (the label holder makes it).
+      cut_gradient: dL/dz1, float32[epochs, n, widths[0]]. Everybody but "predictions".
+      own_rows: float32[n, own columns], a party's own encoded rows.
+      own_weights: float32[own columns, widths[0]], a party's first layer after the last epoch.
+      outputs: float32[n, outputs], logits or probabilities. "predictions".
+
+    Raises:
+      BadInputError: an unknown role, or an array whose axes do not fit ``rows``.
+    """
+
+    role: str
+    name: str
+    rows: NDArray[np.int64]
+    z1: NDArray[np.float32] | None = None
+    h1: NDArray[np.float32] | None = None
+    h_last: NDArray[np.float32] | None = None
+    head_gradient: NDArray[np.float32] | None = None
+    cut_gradient: NDArray[np.float32] | None = None
+    own_rows: NDArray[np.float32] | None = None
+    own_weights: NDArray[np.float32] | None = None
+    outputs: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise BadInputError(f'a view has role "{self.role}"; the roles are {", ".join(ROLES)}.')
+        n = len(self.rows)
+        for names, dimensions in ((_PER_EPOCH, 3), (_PER_ROW, 2)):
+            for name in names:
+                array = getattr(self, name)
+                if array is not None and (array.ndim != dimensions or array.shape[-2] != n or 0 in array.shape):
+                    wanted = "[epochs, rows, width]" if dimensions == 3 else "[rows, columns]"
+                    raise BadInputError(
+                        f"{name} in the view of {self.name} has shape {array.shape}, wanted {wanted} with {n} rows; "
+                        "make the view from the transcript of one whole run."
+                    )
+
+    def restricted(self, rows: NDArray[np.int64]) -> "View":
+        """The same view of some rows only, given as positions on the row axis."""
+        arrays = {name: getattr(self, name) for name in (*_PER_EPOCH, *_PER_ROW)}
+        cut = {name: array[..., rows, :] for name, array in arrays.items() if array is not None}
+        return replace(self, rows=self.rows[rows], **cut)
