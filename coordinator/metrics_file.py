@@ -3,13 +3,17 @@
 import json
 import platform
 from collections import Counter
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import Any
 
 from coordinator.run_store import Event, RunRecord
 from kernel.durable import write_durably
+from kernel.gaussian_accounting import local_privacy
 from kernel.plan_message import plan_hash
+from kernel.protection import ProtectionSpec
+from kernel.run_state import RunState
 from kernel.version import VERSION
 
 _LIBRARIES = ("numpy", "grpcio", "protobuf", "tensorflow", "tensorflow-cpu")
@@ -73,7 +77,25 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
     attacked = _of(record, "attacks")
     if attacked:
         document["privacy"] = {"attacks": attacked[-1]["attacks"]}
+    if epochs and plan.protection.z1_noise:
+        document.setdefault("privacy", {})["local_dp"] = _local_dp(plan.protection.spec, _releases(record))
     return document
+
+
+def _releases(record: RunRecord) -> int:
+    """How often a training row's z1 may have been sent: every epoch that was trained, again after a resume too, and one
+    for each generation that ended, or is, on the way through one: counted too often rather than too seldom."""
+    unfinished = len(_of(record, "resumed")) + (record.state is not RunState.DONE)
+    return len(_of(record, "epoch")) + unfinished
+
+
+def _local_dp(protection: ProtectionSpec, releases: int) -> dict[str, Any]:
+    """What each party's noise gives each of its training rows (keys as fixed for `privacy.local_dp`)."""
+    found = local_privacy(protection.z1_noise, protection.row_norm, protection.weight_norm, releases)
+    return {
+        **asdict(found),
+        "given": "first-layer weights and row encoding, which are trained from the rows without noise",
+    }
 
 
 def write_metrics(record: RunRecord) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from kernel.errors import SettingsError
 from kernel.network import ActivationName, LossName, OptimizerName
 from kernel.plan_message import MAX_MICRO_BATCHES, MIN_INTEGER_BITS, spare_bits
+from kernel.protection import LabelGradient, ProtectionSpec
 from kernel.settings import Settings, parse_settings
 from kernel.wire.channel import MAX_MESSAGE_BYTES
 from protos.v1 import common_pb2, plan_pb2
@@ -25,6 +26,11 @@ _DEFAULT_FRACTIONAL_BITS: dict[tuple[ProtocolName, int], int] = {
     ("masked_sum", 64): 16,
     ("beaver", 64): 20,
     ("beaver", 32): 11,
+}
+_LABEL_GRADIENTS: dict[LabelGradient, plan_pb2.LabelGradient] = {
+    "none": plan_pb2.LABEL_GRADIENT_UNSPECIFIED,
+    "max_norm": plan_pb2.LABEL_GRADIENT_MAX_NORM,
+    "marvell": plan_pb2.LABEL_GRADIENT_MARVELL,
 }
 _DEALER = "coordinator"
 _HEADER_BYTES = 4096
@@ -60,6 +66,54 @@ class OptimizerPlan(Settings):
     name: OptimizerName = "adam"
     learning_rate: float = Field(gt=0, lt=1e6)
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum only")
+
+
+class ProtectionPlan(Settings):
+    """What lowers leakage, each at a price in scores; docs/threat_model.md says what each gives and does not."""
+
+    z1_noise: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="standard deviation of the noise each party adds to its share of z1"
+    )
+    row_norm: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="L2 bound of a party's encoded row; longer rows are scaled down"
+    )
+    weight_norm: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="spectral-norm bound of a party's first-layer weights"
+    )
+    freeze_first_layer_after: int | None = Field(
+        None, description="epochs, fewer than all; after them first-layer weights stay"
+    )
+    label_gradient: LabelGradient = Field("none", description="noise of the label holder on dL/dh_L before it is sent")
+    marvell_power: float = Field(
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="marvell: mean squared length of the noise over the squared distance of the class means",
+    )
+
+    @property
+    def spec(self) -> ProtectionSpec:
+        return ProtectionSpec(
+            z1_noise=self.z1_noise,
+            row_norm=self.row_norm or 0.0,
+            weight_norm=self.weight_norm or 0.0,
+            freeze_first_layer_after=self.freeze_first_layer_after or 0,
+            label_gradient=self.label_gradient,
+            marvell_power=self.marvell_power,
+        )
+
+    def message(self) -> plan_pb2.ProtectionPlan | None:
+        """None where nothing is on, so that the plan's hash is that of a plan without the section."""
+        if self.spec == ProtectionSpec(marvell_power=self.marvell_power):
+            return None
+        return plan_pb2.ProtectionPlan(
+            z1_noise=self.z1_noise,
+            row_norm=self.row_norm or 0.0,
+            weight_norm=self.weight_norm or 0.0,
+            freeze_first_layer_after=self.freeze_first_layer_after or 0,
+            label_gradient=_LABEL_GRADIENTS[self.label_gradient],
+            marvell_power=self.marvell_power if self.label_gradient == "marvell" else 0.0,
+        )
 
 
 class PartyPlan(Settings):
@@ -98,6 +152,7 @@ class Plan(Settings):
     network: NetworkPlan
     optimizer: OptimizerPlan
     parties: tuple[PartyPlan, ...]
+    protection: ProtectionPlan = ProtectionPlan()
     local: LocalPlan = LocalPlan()
 
     @model_validator(mode="after")
@@ -105,6 +160,7 @@ class Plan(Settings):
         self._check_parties()
         self._check_network()
         self._check_first_layer()
+        self._check_protection()
         return self
 
     def _check_parties(self) -> None:
@@ -163,6 +219,18 @@ class Plan(Settings):
                 f"fractional; at least {MIN_INTEGER_BITS} are wanted: lower fractional_bits or use ring_bits = 64"
             )
 
+    def _check_protection(self) -> None:
+        asked = self.protection
+        if asked.freeze_first_layer_after is not None and asked.freeze_first_layer_after < 1:
+            raise ValueError(
+                f"protection.freeze_first_layer_after is {asked.freeze_first_layer_after}; it counts epochs, from 1"
+            )
+        if "marvell_power" in asked.model_fields_set and asked.label_gradient != "marvell":
+            raise ValueError('protection.marvell_power is for label_gradient = "marvell"; remove it or set that')
+        objection = asked.spec.objection(self.network.loss, self.epochs)
+        if objection:
+            raise ValueError(f"protection: {objection}")
+
     def message(self) -> plan_pb2.RunPlan:
         """The plan as every role gets it (the server gets a part)."""
         bits, fractional = self.first_layer.ring
@@ -194,6 +262,7 @@ class Plan(Settings):
             micro_batches=self.micro_batches,
             cut_dtype=_CUT_DTYPES[self.cut_dtype],
             dealer=_DEALER if self.first_layer.protocol == "beaver" else "",
+            protection=self.protection.message(),
         )
 
 

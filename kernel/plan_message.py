@@ -16,6 +16,7 @@ from kernel.network import (
     OptimizerName,
     OptimizerSpec,
 )
+from kernel.protection import LabelGradient, ProtectionSpec
 from protos.v1 import common_pb2, plan_pb2
 
 Name = TypeVar("Name", ActivationName, LossName, OptimizerName)
@@ -105,7 +106,9 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
     label_holder(plan)
     cut_dtype(plan.cut_dtype)
     check_micro_batches(plan.micro_batches)
-    network_spec(plan.network)
+    objection = protection_spec(plan).objection(network_spec(plan.network).loss, plan.epochs)
+    if objection:
+        raise WireError(f"the plan's protection cannot be kept to: {objection}")
 
 
 def ring_of(ring: plan_pb2.RingPlan) -> FixedPoint:
@@ -148,6 +151,34 @@ def cut_dtype(message: common_pb2.DType) -> str:
     if message not in names:
         raise WireError(f"the plan asks for tensors of type {message} at the cut; float32 and bfloat16 travel there")
     return names[message]
+
+
+def protection_spec(plan: plan_pb2.RunPlan) -> ProtectionSpec:
+    """The plan's mitigations, not yet held to the rest of the plan (`ProtectionSpec.objection`).
+
+    Raises:
+      WireError: a protection of label gradients that does not exist.
+    """
+    if not plan.HasField("protection"):
+        return ProtectionSpec()
+    message = plan.protection
+    names: dict[plan_pb2.LabelGradient, LabelGradient] = {
+        plan_pb2.LABEL_GRADIENT_UNSPECIFIED: "none",
+        plan_pb2.LABEL_GRADIENT_MAX_NORM: "max_norm",
+        plan_pb2.LABEL_GRADIENT_MARVELL: "marvell",
+    }
+    if message.label_gradient not in names:
+        raise WireError(
+            f"the plan asks for protection {message.label_gradient} of label gradients; run one version everywhere"
+        )
+    return ProtectionSpec(
+        z1_noise=message.z1_noise,
+        row_norm=message.row_norm,
+        weight_norm=message.weight_norm,
+        freeze_first_layer_after=message.freeze_first_layer_after,
+        label_gradient=names[message.label_gradient],
+        marvell_power=message.marvell_power,
+    )
 
 
 def check_micro_batches(pieces: int) -> int:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kernel.network import NetworkSpec
-from kernel.plan_message import label_holder, network_spec, plan_hash
+from kernel.plan_message import label_holder, network_spec, plan_hash, protection_spec
+from kernel.protection import ProtectionSpec
 from party.policy import part_of
 from protos.v1 import common_pb2, plan_pb2
 
@@ -38,6 +39,10 @@ class Membership:
     @cached_property
     def network(self) -> NetworkSpec:
         return network_spec(self.plan.network)
+
+    @cached_property
+    def protection(self) -> ProtectionSpec:
+        return protection_spec(self.plan)
 
     @cached_property
     def plan_hash(self) -> bytes:

@@ -12,6 +12,7 @@ from kernel.batch_order import RowIndices
 from kernel.errors import WireError
 from kernel.network import LossName
 from kernel.randomness import SecureRandomness
+from party.first_layer.norm_bounds import NormBounds
 from party.membership import Membership
 from party.peer_links import PeerLinks
 from party.rows.alignment import Summary, align, check_alignment, ids_in_order, order_hash, reorder
@@ -47,8 +48,8 @@ class RunRows(Protocol):
     def fit_labels(self, loss: LossName, outputs: int, training_rows: RowIndices) -> LabelEncoder:
         """As ``LabelEncoder.fit`` of the label column; after ``fit``."""
 
-    def encode(self, encoder: RowEncoder) -> Rows:
-        """float32[rows, width]."""
+    def encode(self, encoder: RowEncoder, bounds: NormBounds | None = None) -> Rows:
+        """float32[rows, width]; with ``bounds``, no row longer than they say."""
 
     def encode_labels(self, encoder: LabelEncoder) -> NDArray[Any]:
         """As ``LabelEncoder.encode``, [rows]; after ``fit``."""
@@ -87,8 +88,9 @@ class TableRows:
     def fit_labels(self, loss: LossName, outputs: int, training_rows: RowIndices) -> LabelEncoder:
         return LabelEncoder.fit(self.table, self.label, loss, outputs, training_rows)
 
-    def encode(self, encoder: RowEncoder) -> NDArray[np.float32]:
-        return encoder.encode(self.table)
+    def encode(self, encoder: RowEncoder, bounds: NormBounds | None = None) -> NDArray[np.float32]:
+        rows = encoder.encode(self.table)
+        return rows if bounds is None else bounds.clip(rows)
 
     def encode_labels(self, encoder: LabelEncoder) -> NDArray[Any]:
         return encoder.encode(self.table)

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from kernel.batch_order import RowIndices, Split, epoch_order, split_rows
 from kernel.durable import BarrierStore, write_durably
 from kernel.errors import SettingsError, StepError, TertiumError, WireError
+from kernel.gaussian_noise import GaussianNoise
 from kernel.initialisation import glorot_rows
 from kernel.plan_message import check_plan_message, safe_run_name
 from kernel.randomness import SecureRandomness
 from kernel.run_state import RunState, advance
 from kernel.wire.identity import Identity
 from kernel.wire.meter import LinkMeter
-from party.first_layer.assembly import make_first_layer
+from party.first_layer.assembly import make_first_layer, norm_bounds
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
+from party.label_protection import Protection, label_protection
 from party.membership import Membership
 from party.peer_links import PeerLinks
 from party.policy import check_columns, check_plan
@@ -101,10 +103,12 @@ class PartySession:
             raise WireError(
                 f"the coordinator counts {list(order.encoded_columns)} encoded columns; here there are {self._encoder.width}"
             )
+        bounds = norm_bounds(self._membership, self._encoder.width)
         self._block = FirstLayerBlock(
-            self._rows.encode(self._encoder),
+            self._rows.encode(self._encoder, bounds),
             self._initial_weights(sum(order.encoded_columns)),
             self._network.optimizer,
+            bounds,
         )
         head = LabelHead(self._network) if self._holds_label else None
         if order.barrier in self._store.held():
@@ -136,7 +140,7 @@ class PartySession:
             self._membership,
             block=self._block,
             first_layer=self._first_layer,
-            label_side=LabelSide(head, self._labels) if head is not None else None,
+            label_side=None if head is None else LabelSide(head, self._labels, self._label_protection()),
             stream=self._stream,
             wait_seconds=wait,
         )
@@ -316,6 +320,11 @@ class PartySession:
             write_durably(path, SecureRandomness().key())
             path.chmod(0o600)
         return glorot_rows(path.read_bytes(), self._network.seed, self._encoder.names, fan_in, self._network.widths[0])
+
+    def _label_protection(self) -> Protection | None:
+        """With noise from a key of its own, which nobody else knows."""
+        asked = self._membership.protection
+        return label_protection(asked.label_gradient, asked.marvell_power, GaussianNoise(SecureRandomness()))
 
     def _progress(self, epoch: int) -> Callable[[int, int, float, int], None]:
         def report(step: int, steps: int, loss: float, rows: int) -> None:

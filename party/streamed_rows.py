@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kernel.batch_order import RowIndices
 from kernel.errors import TertiumError
 from kernel.network import LossName
+from party.first_layer.norm_bounds import NormBounds
 from party.rows.alignment import ids_in_order, order_hash
 from party.rows.disk_rows import DiskRows
 from party.rows.encoding import RowEncoder
@@ -69,12 +70,13 @@ class StreamedRows:
     def fit_labels(self, loss: LossName, outputs: int, training_rows: RowIndices) -> LabelEncoder:
         return LabelEncoder.fit(self._collected(), self._label, loss, outputs, training_rows)
 
-    def encode(self, encoder: RowEncoder) -> DiskRows:
+    def encode(self, encoder: RowEncoder, bounds: NormBounds | None = None) -> DiskRows:
         self.close()
         encoded = DiskRows(self._scratch_directory, self.rows, encoder.width, self._table.order)
         self._encoded = encoded
         for first_row, table in self._table.batches(self.columns):
-            encoded.write(first_row, encoder.encode(table))
+            rows = encoder.encode(table)
+            encoded.write(first_row, rows if bounds is None else bounds.clip(rows))
         return encoded
 
     def encode_labels(self, encoder: LabelEncoder) -> NDArray[Any]:

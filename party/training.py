@@ -28,6 +28,7 @@ from kernel.wire.tensor_frame import TensorFrame, pack_frame, require_bare
 from party.first_layer.ahead import Ahead
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
+from party.label_protection import Protection
 from party.membership import Membership
 from protos.v1 import common_pb2, split_training_pb2
 
@@ -62,6 +63,8 @@ class LabelSide:
 
     head: LabelHead
     labels: NDArray[Any]
+    protect: Protection | None = None
+    """What is done to dL/dh_L before it is sent; the head itself moves by the gradient as it is."""
 
 
 class Trainer:
@@ -88,6 +91,7 @@ class Trainer:
     def train(self, order: RowIndices, batch_rows: int, epoch: int, progress: OnProgress) -> float:
         """One epoch in ``order``; returns the mean loss over rows (0 at feature holders)."""
         self.phases.start()
+        self._block.freeze(not self._membership.protection.trains_first_layer(epoch))
         passed = self._open_pass(epoch, common_pb2.PURPOSE_TRAIN, order, batch_rows)
         loss_sum, rows_done, last_report = 0.0, 0, time.monotonic()
         for step, rows in enumerate(passed):
@@ -164,7 +168,10 @@ class Trainer:
             if side is not None and frame.message.WhichOneof("kind") == "cut_activation":
                 self.phases.mark("wait for h_L")
                 activation = self._activation(frame, piece.stop - piece.start)
-                loss, gradient = side.head.loss_and_gradient(activation, side.labels[rows[piece]], len(rows))
+                labels = side.labels[rows[piece]]
+                loss, gradient = side.head.loss_and_gradient(activation, labels, len(rows))
+                if side.protect is not None:
+                    gradient = side.protect(gradient, labels)
                 message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
                 answer = split_training_pb2.PartyFrame(header=_of_piece(header, number), head_gradient=message)
                 self._stream.send(TensorFrame(answer, payload))

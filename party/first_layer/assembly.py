@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from kernel.gaussian_noise import GaussianNoise
 from kernel.masks import ZeroMask
 from kernel.plan_message import ring_of, share_ring
-from kernel.randomness import Keystream, derive_key
+from kernel.randomness import Keystream, SecureRandomness, derive_key
 from party.dealer_client import DealerClient
 from party.first_layer.beaver import Beaver
 from party.first_layer.masked_sum import MaskedSum
+from party.first_layer.norm_bounds import NormBounds
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.membership import Membership
 from party.peer_links import PeerLinks
@@ -33,8 +35,10 @@ def make_first_layer(
         name: Keystream(derive_key(link.pairwise, run, generation, "zero-mask")) for name, link in links.links.items()
     }
     mask = ZeroMask(membership.me, streams)
+    deviation = membership.protection.z1_noise
+    noise = GaussianNoise(SecureRandomness(), deviation) if deviation else None
     if membership.plan.protocol != plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
-        return MaskedSum(block, ring, mask)
+        return MaskedSum(block, ring, mask, noise)
     factor_ring = ring_of(membership.plan.ring)
     dealer = DealerClient(
         dealing,
@@ -44,4 +48,27 @@ def make_first_layer(
         ring=ring,
         wait_seconds=wait_seconds,
     )
-    return Beaver(block, membership, widths, ring=factor_ring, share_ring=ring, links=links, dealer=dealer, mask=mask)
+    return Beaver(
+        block,
+        membership,
+        widths,
+        ring=factor_ring,
+        share_ring=ring,
+        links=links,
+        dealer=dealer,
+        mask=mask,
+        noise=noise,
+    )
+
+
+def norm_bounds(membership: Membership, columns: int) -> NormBounds | None:
+    """What the plan allows this party's ``columns`` encoded columns and their weights; None where it says nothing.
+
+    Raises:
+      SettingsError: the bounds are below what the protocol rounds.
+    """
+    asked, plan = membership.protection, membership.plan
+    if not asked.bounded:
+        return None
+    factors = ring_of(plan.ring) if plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER else None
+    return NormBounds.of(asked.row_norm, asked.weight_norm, columns, membership.network.widths[0], factors)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from kernel.batch_order import RowIndices
 from kernel.errors import StepError
 from kernel.fixed_point import FixedPoint, product_error_bound
+from kernel.gaussian_noise import GaussianNoise
 from kernel.masks import ZeroMask
 from kernel.randomness import Keystream, StreamPosition, derive_key
 from kernel.ring import RingArray, load_ring_kernels, ring_dtype
@@ -44,14 +45,16 @@ _CHUNKS_IN_FLIGHT = 2
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A step before its weights are known [2]. All three are parts of buffers that the next step overwrites."""
+    """A step before its weights are known [2]. Its arrays are parts of buffers that the next step overwrites."""
 
     f_share: RingArray
     """<F> without this party's Theta: [columns, width]."""
     partial: RingArray
-    """E_b <V> + <C> + zero-mask: [batch, width]."""
+    """E_b <V> + <C> + zero-mask, and noise where the plan asks for it: [batch, width]."""
     factor: RingArray
     """What F is multiplied by: [batch, columns]."""
+    noise: float
+    """Largest magnitude of the noise that is part of ``partial``; 0 without."""
 
 
 class _Buffers:
@@ -69,6 +72,7 @@ class Beaver:
     Args:
       widths: encoded columns per party in the order of the plan.
       ring: of X and Theta, f fractional bits; share_ring: of their product, 2f.
+      noise: this party's own, added to its share of the product.
     """
 
     def __init__(
@@ -82,9 +86,10 @@ class Beaver:
         links: PeerLinks,
         dealer: DealerClient,
         mask: ZeroMask,
+        noise: GaussianNoise | None = None,
     ) -> None:
         self._block, self._membership, self._ring, self._share_ring = block, membership, ring, share_ring
-        self._links, self._dealer, self._mask = links, dealer, mask
+        self._links, self._dealer, self._mask, self._noise = links, dealer, mask, noise
         self._columns = sum(widths)
         starts = np.concatenate([[0], np.cumsum(widths)])
         self._parts = {
@@ -154,8 +159,8 @@ class Beaver:
     def open_step(self, batch: NDArray[np.float32], position: StreamPosition) -> None:
         """Open F [3]: one opening serves all pieces of the step."""
         weights = self._block.weights
-        self._check_range(batch, weights)
         prepared = self._steps.take(position)
+        self._check_range(batch, weights, prepared.noise)
         header = self._membership.header(position.epoch, position.step, position.purpose)
         f_share = prepared.f_share
         f_share[self._parts[self._membership.me]] += self._ring.encode(
@@ -195,7 +200,12 @@ class Beaver:
         factor = np.take(self._factors, rows, axis=0, out=buffers.factor[:batch], mode="clip")
         partial = prepare_product(e, v_share, c_share)
         self._mask.apply(partial, position)
-        return _Prepared(f_share, partial, factor)
+        largest = 0.0
+        if self._noise is not None:
+            noise = self._noise.draw(partial.shape)
+            largest = float(np.abs(noise).max(initial=0.0))
+            partial += self._share_ring.encode(noise, "noise on z1 of this party's columns")
+        return _Prepared(f_share, partial, factor, largest)
 
     def _streams(self, purpose: str) -> tuple[dict[str, Keystream], dict[str, Keystream]]:
         """Per peer, the keystream that is its share of this party's block, and that of this party's share of its block."""
@@ -230,11 +240,12 @@ class Beaver:
                 what=f"{topic} of {peer!r}",
             )
 
-    def _check_range(self, batch: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
-        """|X_i Theta_i| fits: by the rows' largest L1 norm where that is enough, by the product itself where not."""
+    def _check_range(self, batch: NDArray[np.float32], weights: NDArray[np.float32], noise: float = 0.0) -> None:
+        """|X_i Theta_i| and noise up to ``noise`` fit: by the rows' largest L1 norm where that is enough, by the product
+        itself where not."""
         largest = float(np.abs(weights).max(initial=0.0))
         rounding = product_error_bound(len(weights), self._largest_cell, largest, self._ring.fractional_bits)
-        bound = self._row_norm * largest + rounding
+        bound = self._row_norm * largest + rounding + noise
         if not bound <= self._share_ring.limit:
-            bound = float(np.abs(batch @ weights).max(initial=0.0)) + rounding
+            bound = float(np.abs(batch @ weights).max(initial=0.0)) + rounding + noise
         self._share_ring.check(bound, "z1 of this party's columns")

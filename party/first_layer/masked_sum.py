@@ -1,6 +1,6 @@
 """`masked_sum`: each party multiplies its own block in the clear and hides the product under a zero-mask.
 
- [1] Z_i = X_i Theta_i in float32;
+ [1] Z_i = X_i Theta_i in float32, plus noise where the plan asks for it (fresh for every row of every pass);
  [2] words = round(Z_i 2^f), checked against the ring's room for n addends;
  [3] words + zero-mask go to the neutral server, where the masks cancel in the sum.
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices
 from kernel.fixed_point import FixedPoint
+from kernel.gaussian_noise import GaussianNoise
 from kernel.masks import ZeroMask
 from kernel.randomness import StreamPosition
 from kernel.ring import RingArray, ring_dtype
@@ -22,15 +23,18 @@ from party.first_layer.protocol import FirstLayerBlock
 
 
 class MaskedSum:
-    """See the module; ``ring`` has the plan's f and room for one addend per party."""
+    """See the module; ``ring`` has the plan's f and room for one addend per party; ``noise`` is this party's own."""
 
-    def __init__(self, block: FirstLayerBlock, ring: FixedPoint, mask: ZeroMask) -> None:
-        self._block, self._ring = block, ring
+    def __init__(
+        self, block: FirstLayerBlock, ring: FixedPoint, mask: ZeroMask, noise: GaussianNoise | None = None
+    ) -> None:
+        self._block, self._ring, self._mask, self._source = block, ring, mask, noise
         width = block.weights.shape[1]
-        self._pads = Ahead(lambda position, rows: mask.pad((len(rows), width), ring.ring_bits, position))
+        self._pads = Ahead(self._prepare)
         self._product: NDArray[np.float32] = np.empty((0, width), np.float32)
         self._words: RingArray = np.empty((0, width), ring_dtype(ring.ring_bits))
         self._batch, self._pad = self._product, self._words
+        self._noise: NDArray[np.float32] | None = None
 
     def begin(self) -> None:
         """Nothing is opened."""
@@ -53,10 +57,19 @@ class MaskedSum:
 
     def open_step(self, batch: NDArray[np.float32], position: StreamPosition) -> None:
         """Nothing is opened; the step's pad is taken."""
-        self._batch, self._pad = batch, self._pads.take(position)
+        self._batch = batch
+        self._pad, self._noise = self._pads.take(position)
 
     def share(self, piece: slice) -> RingArray:
         product = np.matmul(self._batch[piece], self._block.weights, out=self._product[piece])  # [1]
+        if self._noise is not None:
+            product += self._noise[piece]
         words = self._ring.encode(product, "z1 of this party's columns", out=self._words[piece])  # [2]
         words += self._pad[piece]  # [3]
         return words
+
+    def _prepare(self, position: StreamPosition, rows: RowIndices) -> tuple[RingArray, NDArray[np.float32] | None]:
+        """The step's pad and noise: nothing in them depends on rows or weights."""
+        shape = (len(rows), self._block.weights.shape[1])
+        noise = None if self._source is None else self._source.draw(shape).astype(np.float32)
+        return self._mask.pad(shape, self._ring.ring_bits, position), noise

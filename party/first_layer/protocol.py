@@ -12,18 +12,24 @@ from kernel.network import OptimizerSpec
 from kernel.optimizers import Optimizer
 from kernel.randomness import StreamPosition
 from kernel.ring import RingArray
+from party.first_layer.norm_bounds import NormBounds
 from party.rows.disk_rows import Rows
 
 
 class FirstLayerBlock:
     """This party's rows X_i, float32[rows, columns] (an array, or on disk), and weights Theta_i, float32[columns, width], in the clear.
 
-    Every party knows its own block in both protocols; the gradient is X_i^T (dL/dz1).
+    Every party knows its own block in both protocols; the gradient is X_i^T (dL/dz1). With ``bounds`` the weights keep
+    to them from the start and after each step; the rows do so already.
     """
 
-    def __init__(self, rows: Rows, weights: NDArray[np.float32], optimizer: OptimizerSpec) -> None:
+    def __init__(
+        self, rows: Rows, weights: NDArray[np.float32], optimizer: OptimizerSpec, bounds: NormBounds | None = None
+    ) -> None:
         self.rows = rows
         self.weights = weights
+        self._bounds, self._frozen = bounds, False
+        self._project()
         self._optimizer = Optimizer(optimizer, [weights.shape])
         self._gathered: NDArray[np.float32] | None = None
 
@@ -39,6 +45,8 @@ class FirstLayerBlock:
 
     def gather(self, rows: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
         """Add up X_i^T (dL/dz1) of a piece of the batch; ``rows`` float32[piece, columns], ``gradient`` float32[piece, width]."""
+        if self._frozen:
+            return
         product = rows.T @ gradient
         if self._gathered is None:
             self._gathered = product
@@ -51,10 +59,21 @@ class FirstLayerBlock:
         Raises:
           StepError: nothing was.
         """
+        if self._frozen:
+            return
         if self._gathered is None:
             raise StepError("the first layer has no gradient to apply; gather the step's pieces first")
         gathered, self._gathered = self._gathered, None
         self._optimizer.step([self.weights], [gathered])
+        self._project()
+
+    def freeze(self, frozen: bool) -> None:
+        """While frozen, gradients are dropped and weights and optimizer stay as they are."""
+        self._frozen = frozen
+
+    def _project(self) -> None:
+        if self._bounds is not None:
+            self._bounds.project(self.weights)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights and optimizer slots, for a barrier."""

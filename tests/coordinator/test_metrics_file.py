@@ -1,6 +1,7 @@
 """coordinator.metrics_file: numbers of a run worked out by hand from its events, before and after a resume."""
 
 import json
+import math
 
 import pytest
 from local_runs import part, plan_toml
@@ -8,7 +9,9 @@ from local_runs import part, plan_toml
 from coordinator.metrics_file import metrics_of, versions, write_metrics
 from coordinator.plan import parse_plan
 from coordinator.run_store import RunRecord
+from kernel.gaussian_accounting import gaussian_epsilon
 from kernel.plan_message import plan_hash
+from kernel.run_state import RunState
 from kernel.version import VERSION
 
 TEXT = plan_toml("p", [part("a", "wine", "alcohol"), part("b", "wine", "ash", label="target")], epochs=2)
@@ -58,6 +61,41 @@ def test_the_keys_that_were_fixed_are_there(record):
     assert found["plan_hash"] == plan_hash(plan.message()).hex()
     assert found["protocol"] == "masked_sum"
     assert found["versions"]["tertium"] == VERSION
+
+
+NOISE = """
+[protection]
+z1_noise = 4.0
+row_norm = 1.0
+weight_norm = 2.0
+"""
+
+
+@pytest.fixture
+def noisy(tmp_path):
+    return RunRecord.create(tmp_path / "run-2", TEXT + NOISE)
+
+
+def test_noise_is_accounted_for_each_epoch_a_row_was_sent(noisy):
+    """2 R S / noise = 1 a release; 3 epochs of which one was done twice, a resume, and a run that has not ended: 5."""
+    noisy.note("generation", generation=1, barrier=0)
+    for number in (1, 2):
+        epoch(noisy, number, 0.5, 100)
+    noisy.note("resumed", generation=2, barrier=1)
+    epoch(noisy, 2, 0.5, 100)
+    found = metrics_of(noisy)["privacy"]["local_dp"]
+    assert (found["noise"], found["releases"], found["delta"]) == (4.0, 5, 1e-5)
+    assert found["relation"] == "replace one row"
+    assert "weights" in found["given"]
+    assert found["epsilon"] == gaussian_epsilon(math.sqrt(5), 1e-5)
+
+
+def test_a_run_that_went_through_has_one_release_an_epoch(noisy):
+    for number in (1, 2):
+        epoch(noisy, number, 0.5, 100)
+    for state in (RunState.READY, RunState.TRAINING, RunState.READY, RunState.DONE):
+        noisy.move(state)
+    assert metrics_of(noisy)["privacy"]["local_dp"]["releases"] == 2
 
 
 def test_epochs_traffic_and_scores(record):

@@ -148,6 +148,67 @@ def test_whatever_an_experiment_depends_on_changes_the_hash(old, new):
     assert hash_of(TEXT.replace(old, new)) != hash_of(TEXT)
 
 
+PROTECTED = (
+    TEXT
+    + """
+[protection]
+z1_noise = 0.5
+row_norm = 3.0
+weight_norm = 2.0
+freeze_first_layer_after = 3
+label_gradient = "marvell"
+marvell_power = 4.0
+"""
+)
+
+
+def test_protection_reaches_the_message():
+    message = parse_plan(PROTECTED).message()
+    check_plan_message(message)
+    assert message.protection == plan_pb2.ProtectionPlan(
+        z1_noise=0.5,
+        row_norm=3.0,
+        weight_norm=2.0,
+        freeze_first_layer_after=3,
+        label_gradient=plan_pb2.LABEL_GRADIENT_MARVELL,
+        marvell_power=4.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "section", ["[protection]", "[protection]\nz1_noise = 0", '[protection]\nlabel_gradient = "none"']
+)
+def test_an_empty_protection_changes_nothing(section):
+    assert hash_of(f"{TEXT}\n{section}\n") == hash_of(TEXT) != hash_of(PROTECTED)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("row_norm = 3.0\nweight_norm = 2.0\n", "", "z1_noise needs row_norm and weight_norm"),
+        ("row_norm = 3.0\n", "", "row_norm and weight_norm bound z1 together; set both or neither"),
+        ("z1_noise = 0.5", "z1_noise = -0.5", "'protection.z1_noise'"),
+        ("z1_noise = 0.5", "z1_noise = nan", "'protection.z1_noise'"),
+        ("z1_noise = 0.5", "z1_noise = inf", "'protection.z1_noise'"),
+        ("row_norm = 3.0", "row_norm = 0.0", "'protection.row_norm'"),
+        ("weight_norm = 2.0", "weight_norm = -1", "'protection.weight_norm'"),
+        ("freeze_first_layer_after = 3", "freeze_first_layer_after = 0", "it counts epochs, from 1"),
+        ("freeze_first_layer_after = 3", "freeze_first_layer_after = 4", "4 of 4 epochs"),
+        ('"marvell"', '"marvel"', "'none', 'max_norm' or 'marvell'"),
+        ('"marvell"', '"max_norm"', 'marvell_power is for label_gradient = "marvell"'),
+        ("marvell_power = 4.0", "marvell_power = 0", "'protection.marvell_power'"),
+        ("marvell_power", "marvel_power", "did you mean 'marvell_power'"),
+        ("[optimizer]", "loss = 'regression'\n[optimizer]", "marvell hides two classes, the loss is regression"),
+    ],
+)
+def test_protection_that_cannot_be_kept_to_is_a_sentence(old, new, sentence):
+    assert PROTECTED.count(old) == 1
+    with pytest.raises(SettingsError) as caught:
+        parse_plan(PROTECTED.replace(old, new))
+    assert sentence in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
 def test_what_only_a_local_run_reads_does_not():
     local = TEXT + '\n[local.tables.t]\nsource = "rows.csv"\n'
     assert parse_plan(local).local.tables == {"t": {"source": "rows.csv"}}

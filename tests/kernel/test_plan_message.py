@@ -12,9 +12,11 @@ from kernel.plan_message import (
     label_holder,
     network_spec,
     plan_hash,
+    protection_spec,
     safe_run_name,
     share_ring,
 )
+from kernel.protection import ProtectionSpec
 from protos.v1 import common_pb2, plan_pb2
 
 
@@ -44,6 +46,14 @@ def plan():
         barrier_every_epochs=1,
         dealer="coordinator",
         cut_dtype=common_pb2.D_TYPE_FLOAT32,
+        protection=plan_pb2.ProtectionPlan(
+            z1_noise=0.5,
+            row_norm=3.0,
+            weight_norm=4.0,
+            freeze_first_layer_after=3,
+            label_gradient=plan_pb2.LABEL_GRADIENT_MARVELL,
+            marvell_power=10.0,
+        ),
     )
 
 
@@ -153,6 +163,14 @@ def test_the_ring_has_room_for_every_party():
         share_ring(wide)
 
 
+def test_the_protection_of_a_plan():
+    """All of it; and none where the message is not set, whatever a later default."""
+    assert protection_spec(plan()) == ProtectionSpec(0.5, 3.0, 4.0, 3, "marvell", 10.0)
+    bare = plan()
+    bare.ClearField("protection")
+    assert protection_spec(bare) == ProtectionSpec()
+
+
 def test_a_good_plan_is_accepted_in_both_protocols():
     check_plan_message(accepted())
     beaver = accepted()
@@ -172,6 +190,9 @@ def test_a_good_plan_is_accepted_in_both_protocols():
         (lambda plan: setattr(plan, "dealer", "coordinator"), "dealer"),
         (lambda plan: setattr(plan.ring, "ring_bits", 33), "33 bits"),
         (lambda plan: setattr(plan, "epochs", 0), "0 epochs"),
+        (lambda plan: setattr(plan.protection, "row_norm", 0.0), "set both or neither"),
+        (lambda plan: setattr(plan.protection, "z1_noise", float("nan")), "z1_noise is nan"),
+        (lambda plan: setattr(plan.protection, "label_gradient", 9), "protection 9 of label gradients"),
         (lambda plan: setattr(plan, "batch_rows", 0), "batches of 0"),
         (lambda plan: setattr(plan, "test_fraction", float("nan")), "test_fraction nan"),
         (lambda plan: setattr(plan.parties[1], "label", "Class"), "2 parties"),

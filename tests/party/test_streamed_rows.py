@@ -12,6 +12,7 @@ import pytest
 from kernel.batch_order import batch_seed, batches, epoch_order, split_rows
 from kernel.errors import RowsError, SettingsError, TertiumError
 from kernel.network import NetworkSpec, OptimizerSpec
+from party.first_layer.norm_bounds import NormBounds
 from party.first_layer.protocol import FirstLayerBlock
 from party.label_head import LabelHead
 from party.rows import ordered_copy, streamed_table
@@ -110,6 +111,20 @@ def test_encoder_labels_ids_and_encoded_rows_are_equal(file, tmp_path, kind):
     assert on_disk.shape == encoded.shape
     everything = np.arange(memory.rows)
     assert np.array_equal(on_disk[everything], encoded[everything])
+    disk.close()
+
+
+def test_long_rows_are_scaled_down_the_same_wherever_they_are_kept(file, tmp_path):
+    memory, disk = opened(file, tmp_path, {})
+    (_, encoder, _), (_, disk_encoder, _) = fitted(memory, None), fitted(disk, None)
+    bounds, everything = NormBounds(1.5, 1.0), np.arange(memory.rows)
+    free, bounded = memory.encode(encoder), memory.encode(encoder, bounds)
+    assert np.array_equal(disk.encode(disk_encoder, bounds)[everything], bounded)
+    lengths = [np.linalg.norm(rows.astype(np.float64), axis=1) for rows in (free, bounded)]
+    assert lengths[1].max() <= 1.5 < lengths[0].max()
+    short = lengths[0] <= 1.49
+    assert short.any()
+    assert np.array_equal(free[short], bounded[short])
     disk.close()
 
 

@@ -38,3 +38,12 @@ def test_a_product_that_fits_only_without_its_rounding_is_refused():
 def test_a_product_with_room_for_its_rounding_is_accepted():
     rows, weights = np.ones((1, COLUMNS), np.float32), np.full((COLUMNS, 1), 0.5, np.float32)
     beaver_over(rows, weights)._check_range(rows, weights)
+
+
+def test_noise_counts_against_the_room():
+    """A product with 11.9 to spare: noise up to 11 fits, noise up to 13 does not."""
+    rows, weights = np.ones((1, COLUMNS), np.float32), np.full((COLUMNS, 1), 499 / COLUMNS, np.float32)
+    layer = beaver_over(rows, weights)
+    layer._check_range(rows, weights, 11.0)
+    with pytest.raises(FixedPointError, match="z1 of this party's columns"):
+        layer._check_range(rows, weights, 13.0)

@@ -1,0 +1,59 @@
+"""The plan's mitigations as every role computes with them, and the one truth about which of them make sense together."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from kernel.network import LossName
+
+LabelGradient = Literal["none", "max_norm", "marvell"]
+LABEL_GRADIENTS: tuple[LabelGradient, ...] = get_args(LabelGradient)
+
+
+@dataclass(frozen=True)
+class ProtectionSpec:
+    """Everything off by default.
+
+    Attributes:
+      z1_noise: standard deviation of the noise that each party adds to each unit of its share of z1; 0: none.
+      row_norm, weight_norm: L2 bound of a party's encoded row, spectral-norm bound of its first-layer weights; 0: unbounded.
+      freeze_first_layer_after: epochs after which first-layer weights stay; 0: never.
+      label_gradient: what the label holder does to dL/dh_L before it is sent.
+      marvell_power: of Marvell: mean squared length of the noise over the squared distance of the class means.
+    """
+
+    z1_noise: float = 0.0
+    row_norm: float = 0.0
+    weight_norm: float = 0.0
+    freeze_first_layer_after: int = 0
+    label_gradient: LabelGradient = "none"
+    marvell_power: float = 10.0
+
+    @property
+    def bounded(self) -> bool:
+        return self.row_norm > 0
+
+    def trains_first_layer(self, epoch: int) -> bool:
+        """Whether first-layer weights move in ``epoch``, counted from 1."""
+        return not 0 < self.freeze_first_layer_after < epoch
+
+    def objection(self, loss: LossName, epochs: int) -> str | None:
+        """Why these numbers cannot be kept to in a run of ``epochs`` with ``loss``; None where they can."""
+        for name in ("z1_noise", "row_norm", "weight_norm", "marvell_power"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                return f"{name} is {value}; it must be a finite number and not negative"
+        if (self.row_norm > 0) != (self.weight_norm > 0):
+            return "row_norm and weight_norm bound z1 together; set both or neither, each above 0"
+        if self.z1_noise > 0 and not self.bounded:
+            return "z1_noise needs row_norm and weight_norm: without a bound on z1 training scales the noise away"
+        if self.freeze_first_layer_after and not 0 < self.freeze_first_layer_after < epochs:
+            return (
+                f"freeze_first_layer_after is {self.freeze_first_layer_after} of {epochs} epochs; "
+                "it must leave epochs before and after it"
+            )
+        if self.label_gradient == "marvell" and loss != "binary":
+            return f'marvell hides two classes, the loss is {loss}; use label_gradient = "max_norm"'
+        if self.label_gradient == "marvell" and self.marvell_power == 0:
+            return "marvell_power is 0, which is no noise; it must be above 0"
+        return None
