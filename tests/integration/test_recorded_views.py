@@ -162,6 +162,28 @@ def test_what_was_received_is_counted(recording: Recording, views: RecordedViews
     assert set(received["clinic"]) == {"cut_gradient"}
 
 
+def test_bounded_rows_are_what_a_party_trains_with_and_whole_rows_what_is_attacked(house: House):
+    """With rows bounded, z_1 of the first batch is the bounded rows times the first weights."""
+    parties = [
+        part("clinic", "breast_cancer", CELL_MEANS),
+        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
+    ]
+    text = plan_toml("breast_cancer", parties) + "\n[protection]\nrow_norm = 1.0\nweight_norm = 1.0\n"
+    recording = house.record("bounded", text)
+    files = _files(recording, house)
+    views, run = read_views(files, recording.transcripts), recording.run
+    wanted = np.zeros((57, 8))
+    batch = _first_batch(recording, files)
+    for party in files.parties:
+        whole, bounded = party.rows, party.bounded
+        assert np.linalg.norm(whole, axis=1).max() > 2
+        assert np.linalg.norm(bounded, axis=1).max() <= 1
+        assert np.array_equal(_of(views, party.name).own_rows, whole[views.rows])
+        assert np.allclose(_of(views, party.name).own_part, bounded[views.rows] @ party.weights, atol=1e-6)
+        wanted += bounded[views.rows[batch]].astype(np.float64) @ run.theta(party.name, 0)
+    assert np.abs(_of(views, SERVER).z1[0][batch] - wanted).max() < 2.0**-14
+
+
 def test_a_run_without_a_transcript_is_a_sentence(masked_sum_recording: Recording, house: House, tmp_path):
     with pytest.raises(BadInputError, match=r"no transcript of 'neutral-server'.*--attacks quick"):
         read_views(_files(masked_sum_recording, house), tmp_path)
