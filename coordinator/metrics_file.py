@@ -74,6 +74,9 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
             "keras_fit": epoch_seconds / median(plain["keras_fit_seconds"]),
             "tf_function": epoch_seconds / median(plain["tf_function_seconds"]),
         }
+    attacked = _of(record, "attacks")
+    if attacked:
+        document["privacy"] = {"attacks": attacked[-1]["attacks"]}
     if epochs and plan.protection.z1_noise:
         document.setdefault("privacy", {})["local_dp"] = _local_dp(plan.protection.spec, _releases(record))
     return document

@@ -14,7 +14,7 @@ from kernel.errors import CertificateError, SettingsError
 from kernel.settings import Settings, parse_settings
 from kernel.wire.identity import Identity, Role
 from kernel.wire.meter import Recorder
-from kernel.wire.transcripts import TranscriptWriter
+from kernel.wire.transcripts import TranscriptScope, TranscriptWriter
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -72,9 +72,11 @@ def load_identity(tls: TlsSettings, role: Role, name: str | None = None) -> Iden
     return identity
 
 
-def transcript_recorder(directory: Path | None, name: str) -> Recorder | None:
+def transcript_recorder(directory: Path | None, name: str, scope: TranscriptScope = "all") -> Recorder | None:
     """An evaluator's recorder, where the config asks for one."""
-    return None if directory is None else TranscriptWriter(directory / f"{name}.transcript")
+    if directory is None:
+        return None
+    return TranscriptWriter(directory / f"{name}.transcript", name if scope == "training" else None)
 
 
 class _StandardError:

@@ -31,7 +31,7 @@ def serve(settings: NeutralServerSettings) -> None:
     configure_logging(settings.name, as_json=settings.log_json)
     stop = stop_signal()
     identity = load_identity(settings.tls, "neutral-server", settings.name)
-    recorder = transcript_recorder(settings.transcript_directory, settings.name)
+    recorder = transcript_recorder(settings.transcript_directory, settings.name, settings.transcript_scope)
     runs = RunTable(settings.name, settings.state_directory, lambda spec: _make_stack(spec, settings))
     desk = RelayDesk(runs.members)
     listener = Listener(

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from kernel.process import ConfigPath, TlsSettings
 from kernel.settings import Settings
+from kernel.wire.transcripts import TranscriptScope
 
 StackKind = Literal["auto", "numpy", "tensorflow"]
 
@@ -17,6 +18,7 @@ class NeutralServerSettings(Settings):
     tls: TlsSettings
     log_json: bool = Field(False, description="JSON lines instead of readable ones")
     transcript_directory: ConfigPath | None = Field(None, description="evaluators only: record every received message")
+    transcript_scope: TranscriptScope = Field("all", description="`training`: only what arrives on the training stream")
     hidden_stack: StackKind = Field(
         "auto",
         description="what computes the hidden layers; auto: numpy for small ones (48 units or fewer), else TensorFlow",

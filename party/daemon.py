@@ -55,7 +55,7 @@ class PartyDaemon:
     def __init__(self, settings: PartySettings, identity: Identity) -> None:
         self._settings, self._identity = settings, identity
         self._meter = LinkMeter()
-        self._recorder = transcript_recorder(settings.transcript_directory, settings.name)
+        self._recorder = transcript_recorder(settings.transcript_directory, settings.name, settings.transcript_scope)
         coordinator, server = settings.coordinator, settings.neutral_server
         self._coordinator_channel = dial(coordinator.address, identity, coordinator.name)
         self._server_channel = dial(server.address, identity, server.name)

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from kernel.process import ConfigPath, TlsSettings
 from kernel.settings import Settings
+from kernel.wire.transcripts import TranscriptScope
 from party.rows.schema import TableSettings
 
 
@@ -55,6 +56,7 @@ class PartySettings(Settings):
     wait_seconds: float = Field(60.0, gt=0, description="longest wait for any other process within a run")
     log_json: bool = Field(False, description="JSON lines instead of readable ones")
     transcript_directory: ConfigPath | None = Field(None, description="evaluators only: record every received message")
+    transcript_scope: TranscriptScope = Field("all", description="`training`: only what arrives on the training stream")
 
     @field_validator("tables")
     @classmethod

@@ -10,12 +10,16 @@ def demo(
     name: Annotated[str, typer.Argument(help="breast_cancer, wine or digits")] = "breast_cancer",
     protocol: Annotated[str | None, typer.Option(help="masked_sum or beaver instead of the demo plan's own")] = None,
     runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
+    attacks: Annotated[
+        str | None, typer.Option(help="none, quick or full: attack what each role received (quick)")
+    ] = None,
 ) -> None:
     """Train a split network on a table that installed packages ship, with every role as its own process."""
     from importlib.resources import files
 
     from coordinator.cli.overrides import with_protocol
     from coordinator.cli.training import train_here
+    from coordinator.local.attacks import LEAKED_FRACTION, attack_options
     from coordinator.plan import parse_plan
     from kernel.errors import SettingsError
 
@@ -25,4 +29,5 @@ def demo(
         raise SettingsError(f"there is no demo {name!r}; demos are {', '.join(known)}")
     text = (plans / f"{name}.toml").read_text(encoding="utf-8")
     text = with_protocol(text, protocol, f"the demo plan {name}")
-    train_here(text, parse_plan(text, f"the demo plan {name}"), "", runs, resume=False, baseline=True)
+    plan, options = parse_plan(text, f"the demo plan {name}"), attack_options(attacks, LEAKED_FRACTION, local=True)
+    train_here(text, plan, "", runs, resume=False, baseline=True, attacks=options)

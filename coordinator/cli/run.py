@@ -23,9 +23,15 @@ def run(
         Path | None,
         typer.Option(help="--local only, for evaluators: record all that each role receives, here"),
     ] = None,
+    attacks: Annotated[
+        str | None,
+        typer.Option(help="none, quick or full: attack what each role received (quick with --local, else none)"),
+    ] = None,
+    leaked_fraction: Annotated[float, typer.Option(help="share of training rows the attackers are given")] = 0.1,
 ) -> None:
     """Train a plan, watch it, and leave a run directory with metrics and a report."""
     from coordinator.cli.training import run_local, run_remote
+    from coordinator.local.attacks import attack_options
     from kernel.errors import SettingsError
 
     if local == (coordinator is not None):
@@ -34,7 +40,8 @@ def run(
         raise SettingsError("name a plan file, or a run to --resume")
     if resume is not None and protocol is not None:
         raise SettingsError("--protocol changes a plan; a run resumes with the plan it has")
+    options = attack_options(attacks, leaked_fraction, local=local)
     if local:
-        run_local(plan, resume, runs, protocol=protocol, baseline=baseline, record=record)
+        run_local(plan, resume, runs, protocol=protocol, baseline=baseline, record=record, attacks=options)
     elif coordinator is not None:
         run_remote(plan, resume, runs, coordinator, certs, protocol=protocol)

@@ -8,6 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from coordinator.report.privacy.section import privacy_section
+from coordinator.report.run_record import read_run
+
 
 def print_summary(run_directory: Path, console: Console) -> None:
     """Scores split and plain, epoch seconds, bytes per link, and where the report is."""
@@ -15,6 +18,8 @@ def print_summary(run_directory: Path, console: Console) -> None:
     console.print(f"\n{metrics['run']}  ({metrics['protocol']})")
     console.print(_scores(metrics))
     console.print(_links(metrics))
+    if metrics.get("privacy", {}).get("attacks"):
+        console.print(_leaks(run_directory))
     console.print(f"report: {run_directory / 'report.html'}", soft_wrap=True)
 
 
@@ -33,6 +38,14 @@ def _scores(metrics: dict[str, Any]) -> Table:
         if plain and seconds:
             timing = metrics["baseline"]["seconds"][loop]
             table.add_row(f"  over {label}", f"× {metrics['ratio'][loop]:.2f}", "", f"{median(timing):.3f}", "")
+    return table
+
+
+def _leaks(run_directory: Path) -> Table:
+    """What each role could find out, by its strongest reader; the report has the others, and the controls."""
+    table = Table("who", "could find out", "verdict", "strongest reader")
+    for finding in privacy_section(read_run(run_directory)).findings:
+        table.add_row(finding.who, finding.what, finding.verdict.word, finding.reader)
     return table
 
 

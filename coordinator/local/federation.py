@@ -28,6 +28,7 @@ from coordinator.plan import Plan
 from kernel.durable import write_durably
 from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
 from kernel.wire.identity import Peer, fingerprint, load_certificate
+from kernel.wire.transcripts import TranscriptScope
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -41,6 +42,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
       run_directory: ``runs/<id>``; roles live below it.
       plan: the run's plan; extra_tables: further tables every party declares (a prediction's rows).
       transcripts: evaluators only: every role records what it receives.
+      transcript_scope: "training": parties and neutral server record the training stream, and nobody anything else.
       placement: where processes run and how they reach each other; loopback unless said otherwise.
     """
 
@@ -51,12 +53,14 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
         *,
         extra_tables: dict[str, dict[str, Any]] | None = None,
         transcripts: Path | None = None,
+        transcript_scope: TranscriptScope = "all",
         placement: Placement | None = None,
     ) -> None:
         self._placement: Placement = placement or Loopback()
         self._runs = run_directory.parent
         self.roles = run_directory / "roles"
         self._plan, self._extra_tables, self._transcripts = plan, extra_tables or {}, transcripts
+        self._transcript_scope = transcript_scope
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._client: OperatorClient | None = None
 
@@ -226,8 +230,11 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
             write_key(path, hashlib.sha256(f"tertium local {self._plan.seed}".encode()).digest())
 
     def _config(self, name: str, document: dict[str, Any]) -> None:
-        if self._transcripts is not None:
+        whole = self._transcript_scope == "all"
+        if self._transcripts is not None and (whole or name != COORDINATOR):
             document["transcript_directory"] = str(self._transcripts.resolve())
+            if not whole:
+                document["transcript_scope"] = self._transcript_scope
         write_durably(self.roles / name / "config.toml", tomli_w.dumps({"name": name, **document}).encode())
 
 

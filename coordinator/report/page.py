@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 from coordinator.report import quantities
 from coordinator.report.events import ScoreRecord, of_kind
 from coordinator.report.plots import LOOP_LABELS, render_plots, write_plots
+from coordinator.report.privacy.plots import PREFIX
+from coordinator.report.privacy.section import privacy_section
+from coordinator.report.privacy.verdict import LIMITS
+from coordinator.report.privacy.words import MEASURE_WORDS
 from coordinator.report.run_record import RunRecord, read_run
 from coordinator.report.timeline import outcome, timeline
 
@@ -99,9 +103,25 @@ def _content(
         "timeline": timeline(record.events),
         "released": _released(record),
         "disclosures": disclosures,
-        "plots": [(PLOT_NAMES[name], _data_uri(image), _data_uri(dark[name])) for name, image in light.items()],
+        "privacy": privacy_section(record),
+        "rules": {name: f"{100 * limit:.0f} %" for name, limit in LIMITS.items()},
+        "recoveries": _recoveries(record),
+        "plots": [_picture(name, light, dark) for name in light if not name.startswith(PREFIX)],
+        "leakage_plots": [_picture(name, light, dark) for name in light if name.startswith(PREFIX)],
         "versions": sorted((str(name), str(version)) for name, version in _mapping(record, "versions").items()),
     }
+
+
+def _picture(name: str, light: Mapping[str, bytes], dark: Mapping[str, bytes]) -> tuple[str, str, str]:
+    """(what it shows, light image, dark image)"""
+    words = PLOT_NAMES.get(name) or f"{MEASURE_WORDS[name.removeprefix(PREFIX)]}: attacks, baseline and controls"
+    return words, _data_uri(light[name]), _data_uri(dark[name])
+
+
+def _recoveries(record: RunRecord) -> str:
+    """The picture of recovered rows, where the code that measured them made one."""
+    path = record.directory / "plots" / "recoveries.png"
+    return _data_uri(path.read_bytes()) if path.is_file() else ""
 
 
 def _tiles(record: RunRecord) -> list[tuple[str, str, str]]:
@@ -126,6 +146,8 @@ def _tiles(record: RunRecord) -> list[tuple[str, str, str]]:
     if record.payload_bytes:
         total = sum(record.payload_bytes.values())
         tiles.append(("payload, all links", quantities.payload(total), f"{quantities.count(record.rounds)} rounds"))
+    if found := privacy_section(record).findings:
+        tiles.append(("worst leak found", found[0].verdict.word, f"{found[0].what}, by {found[0].reader}"))
     return tiles
 
 

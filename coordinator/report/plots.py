@@ -7,19 +7,18 @@ imported when the first figure is drawn.
 import io
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from coordinator.report.figure import DOTS_PER_INCH, INKS, Theme, canvas, finish
+from coordinator.report.privacy.plots import PREFIX, draw_leakage, drawn_measures
 from coordinator.report.quantities import BYTE_UNITS, payload
 from coordinator.report.run_record import RunRecord, read_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Theme = Literal["light", "dark"]
-Corner = Literal["upper right", "lower right", "best"]
 
 SPLIT, PLAIN, TF_FUNCTION, RELAYED = "#3b82f6", "#e07b00", "#0d9f8c", "#a06cd5"
 METHOD_COLOURS: Mapping[str, str] = {
@@ -31,22 +30,6 @@ METHOD_COLOURS: Mapping[str, str] = {
 LOOP_LABELS: Mapping[str, str] = {
     "keras_fit": "plain, keras fit",
     "tf_function": "plain, tf.function a batch",
-}
-DOTS_PER_INCH = 144
-
-
-@dataclass(frozen=True)
-class Ink:
-    """Colours of everything in a figure that is not data."""
-
-    paper: str
-    text: str
-    line: str
-
-
-INKS: Mapping[Theme, Ink] = {
-    "light": Ink(paper="#ffffff", text="#1f2733", line="#d5dae1"),
-    "dark": Ink(paper="#171b22", text="#dfe4ec", line="#363d49"),
 }
 
 
@@ -72,6 +55,7 @@ def render_plots(record: RunRecord, theme: Theme) -> dict[str, bytes]:
         "roc": draw_roc,
         "seconds": draw_seconds,
         "bytes": draw_bytes,
+        **{f"{PREFIX}{measure}": partial(draw_leakage, measure) for measure in drawn_measures(record)},
     }
     images = {}
     for name, draw in drawings.items():
@@ -89,7 +73,7 @@ def draw_loss(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     plain = record.baseline.losses if record.baseline else ()
     if not split and not plain:
         return None
-    figure, axes = _canvas(theme)
+    figure, axes = canvas(theme)
     first = record.epochs[0].epoch if record.epochs else 1
     if plain:
         # The plain line is wider and lies below: where both nets agree, both stay visible.
@@ -99,7 +83,7 @@ def draw_loss(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"mean training loss{_loss_unit(record)}")
     _whole_epochs(axes)
-    return _finish(figure, axes, theme, "Loss per epoch", record)
+    return finish(figure, axes, theme, "Loss per epoch", record)
 
 
 def draw_roc(record: RunRecord, theme: Theme = "light") -> "Figure | None":
@@ -108,7 +92,7 @@ def draw_roc(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     plain = record.baseline.roc if record.baseline else None
     if last is None and plain is None:
         return None
-    figure, axes = _canvas(theme, height=4.6)
+    figure, axes = canvas(theme, height=4.6)
     axes.plot([0, 1], [0, 1], color=INKS[theme].line, linewidth=1.2, linestyle=(0, (4, 4)))
     for method, curve, scores, width, alpha in (
         ("plain", plain, record.baseline_scores, 5.0, 0.7),
@@ -133,14 +117,14 @@ def draw_roc(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     axes.set_ylabel("true positive rate (share of positives)")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.02)
-    return _finish(figure, axes, theme, "ROC on the test rows", record, legend="lower right")
+    return finish(figure, axes, theme, "ROC on the test rows", record, legend="lower right")
 
 
 def draw_seconds(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     """Seconds of every epoch; each plain loop as its median with the range of its repeats."""
     if not record.epoch_seconds and not record.loop_seconds:
         return None
-    figure, axes = _canvas(theme)
+    figure, axes = canvas(theme)
     first = record.epochs[0].epoch if record.epochs else 1
     count = max(len(record.epoch_seconds), 1)
     for loop, seconds in record.loop_seconds.items():
@@ -162,7 +146,7 @@ def draw_seconds(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     axes.set_xlabel("epoch")
     axes.set_ylabel("seconds per epoch (s)")
     _whole_epochs(axes)
-    return _finish(figure, axes, theme, "Seconds per epoch", record, legend="best")
+    return finish(figure, axes, theme, "Seconds per epoch", record, legend="best")
 
 
 def draw_bytes(record: RunRecord, theme: Theme = "light") -> "Figure | None":
@@ -173,7 +157,7 @@ def draw_bytes(record: RunRecord, theme: Theme = "light") -> "Figure | None":
         return None
     largest = max(size for _, size, _ in bars)
     unit, scale = next(((unit, scale) for unit, scale in BYTE_UNITS if largest >= scale), ("B", 1.0))
-    figure, axes = _canvas(theme, height=1.9 + 0.36 * len(bars))
+    figure, axes = canvas(theme, height=1.9 + 0.36 * len(bars))
     places = range(len(bars))
     axes.barh(places, [size / scale for _, size, _ in bars], color=[colour for _, _, colour in bars], height=0.66)
     axes.set_yticks(places, [name for name, _, _ in bars], parse_math=False)
@@ -192,41 +176,7 @@ def draw_bytes(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     axes.set_xlabel(f"payload, whole run ({unit})")
     axes.set_ylabel("sender → receiver")
     axes.grid(visible=False, axis="y")
-    return _finish(figure, axes, theme, "Bytes per link", record, legend=None)
-
-
-def _canvas(theme: Theme, *, height: float = 3.9) -> "tuple[Figure, Axes]":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    ink = INKS[theme]
-    figure = Figure(figsize=(7.2, height), facecolor=ink.paper, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(facecolor=ink.paper)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(ink.line)
-    axes.tick_params(colors=ink.text, labelsize=9, length=0)
-    axes.grid(visible=True, color=ink.line, linewidth=0.7, alpha=0.7)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _finish(
-    figure: "Figure",
-    axes: "Axes",
-    theme: Theme,
-    title: str,
-    record: RunRecord,
-    legend: Corner | None = "upper right",
-) -> "Figure":
-    ink = INKS[theme]
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=ink.text, pad=10)
-    axes.xaxis.label.set(color=ink.text, fontsize=9.5)
-    axes.yaxis.label.set(color=ink.text, fontsize=9.5)
-    if legend:
-        axes.legend(loc=legend, frameon=False, fontsize=9, labelcolor=ink.text)
-    figure.supxlabel(record.caption(), fontsize=8, color=ink.text, alpha=0.75, x=0.01, ha="left", parse_math=False)
-    return figure
+    return finish(figure, axes, theme, "Bytes per link", record, legend=None)
 
 
 def _whole_epochs(axes: "Axes") -> None:

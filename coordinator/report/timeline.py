@@ -90,6 +90,8 @@ def _sentence(kind: str, group: list[Event]) -> str:
         "barrier": lambda: _span("Barrier", "Barriers", "barrier", group) + " held by every role.",
         "evaluated": lambda: _span("Scores after epoch", "Last scores of epochs", "epoch", group) + _values(event),
         "baseline": lambda: "The plain net was trained on the joined rows for comparison.",
+        "attacks": lambda: f"What the roles received was attacked in {duration(event.get('seconds'))}.",
+        "attacks_failed": lambda: _reason(event),
         "paused": lambda: _reason(event),
         "resumed": lambda: (
             f"Resumed as generation {event.get('generation', DASH)} from barrier {event.get('barrier', DASH)}."

@@ -1,7 +1,8 @@
 """An evaluator's record of what a role received: every serialised message, in order.
 
 Off unless a daemon's config names a transcript directory. The file is a list of records: a length-prefixed JSON header
-{link, method} and a length-prefixed message.
+{link, method} and a length-prefixed message. With the scope "training" it holds the training stream alone, as the role
+received it: shares, activations and gradients, which is all that an attack on a run needs.
 """
 
 import json
@@ -10,7 +11,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
+
+TranscriptScope = Literal["all", "training"]
+TRAINING_METHOD = "/tertium.v1.SplitTraining/Train"
+TRAINING_BYTES = 2 << 30
+"""What a role records of a training stream at most; later messages are left out, and so the epochs they belong to."""
 
 
 @dataclass(frozen=True)
@@ -21,17 +27,28 @@ class Record:
 
 
 class TranscriptWriter:
-    """Called by meters and interceptors as ``writer(link, method, message)``."""
+    """Called by meters and interceptors as ``writer(link, method, message)``.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+      path: appended to.
+      receiver: with a name, only what this role receives on the training stream is written, up to ``TRAINING_BYTES``.
+    """
+
+    def __init__(self, path: Path, receiver: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab")
+        self._receiver = receiver
         self._lock = threading.Lock()
 
     def __call__(self, link: str, method: str, message: bytes) -> None:
+        if self._receiver is not None and (method != TRAINING_METHOD or not link.endswith(f">{self._receiver}")):
+            return
         header = json.dumps({"link": link, "method": method}).encode()
         with self._lock:
-            self._file.write(struct.pack(">I", len(header)) + header + struct.pack(">Q", len(message)) + message)
+            if self._receiver is not None and self._file.tell() + len(message) > TRAINING_BYTES:
+                return
+            self._file.write(struct.pack(">I", len(header)) + header + struct.pack(">Q", len(message)))
+            self._file.write(message)
             self._file.flush()
 
     def close(self) -> None:

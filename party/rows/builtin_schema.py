@@ -73,7 +73,7 @@ def _wine() -> dict[str, Column]:
 def _digits() -> dict[str, Column]:
     names = [f"pixel_{row}_{place}" for row in range(8) for place in range(8)]
     return {
-        **dict.fromkeys(names, Column(type="real", low=0, high=16)),
+        **dict.fromkeys(names, Column(type="real", low=0, high=16, scale="unit")),
         "target": Column(type="integer", low=0, high=9),
     }
 
@@ -85,7 +85,7 @@ def _diabetes() -> dict[str, Column]:
 def _mnist() -> dict[str, Column]:
     names = [f"pixel{index}" for index in range(784)]
     return {
-        **dict.fromkeys(names, Column(type="real", low=0, high=1)),
+        **dict.fromkeys(names, Column(type="real", low=0, high=1, scale="unit")),
         "target": Column(type="integer", low=0, high=9),
     }
 

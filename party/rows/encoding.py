@@ -1,7 +1,8 @@
 """Rows as the network reads them: a float32 matrix, fitted on the owner's own training rows only.
 
-Real and integer columns are standardised, booleans become 0 and 1, categories a one-hot of the *declared*
-categories, so that the width is public and the same for every split.
+Real and integer columns are standardised, or mapped from their declared bounds to [0, 1] (``scale = "unit"``), booleans
+become 0 and 1, categories a one-hot of the *declared* categories, so that the width is public and the same for every
+split.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +40,8 @@ class RowEncoder:
     Attributes:
       columns: the table's columns, in the order of the encoded ones.
       schema: their declarations.
-      mean, deviation: float64[numeric columns], in the order of ``columns``, of real and integer columns.
+      mean, deviation: float64[numeric columns], in the order of ``columns``, of real and integer columns; with
+        ``scale = "unit"`` low and high - low.
       clip_deviations: standardised values are clipped to plus or minus this many deviations; None leaves
         them.
     """
@@ -101,10 +103,14 @@ class RowEncoder:
                 raise RowsError(f'Table {name} has no column "{column}"; {suggestion(column, tuple(declared))}')
         schema = {column: declared[column] for column in columns}
         numeric = _numeric(tuple(columns), schema)
-        moments = Moments(numeric)
+        standard = [column for column in numeric if schema[column].scale == "standard"]
+        moments = Moments(standard)
         for table, rows in batches:
-            moments.add([table.values[column] for column in numeric], rows)
-        mean, deviation = moments.mean_and_deviation() if numeric else (np.empty(0), np.empty(0))
+            moments.add([table.values[column] for column in standard], rows)
+        origin, spread = moments.mean_and_deviation() if standard else (np.empty(0), np.empty(0))
+        found = dict(zip(standard, zip(origin, spread, strict=True), strict=True))
+        pairs = [found[column] if column in found else _bounds(schema[column]) for column in numeric]
+        mean, deviation = np.array(pairs, np.float64).reshape(-1, 2).T.copy()
         return cls(tuple(columns), schema, mean, deviation, clip_deviations)
 
     @cached_property
@@ -224,6 +230,12 @@ class RowEncoder:
 
 def _numeric(columns: Sequence[str], schema: Mapping[str, Column]) -> list[str]:
     return [name for name in columns if schema[name].type in ("real", "integer")]
+
+
+def _bounds(column: Column) -> tuple[float, float]:
+    """(low, high - low) of a column that declares both."""
+    low, high = column.low or 0.0, column.high or 0.0
+    return low, high - low
 
 
 def _described(column: Column) -> str:

@@ -27,6 +27,8 @@ class Column(BaseModel):
 
     ``low`` and ``high`` are inclusive, in the column's own unit, and belong to real and integer columns only.
     ``categories`` are the only texts a category column may hold, in the order of their one-hot positions.
+    ``scale`` says how a real or integer column is encoded: "standard" by mean and deviation of the training rows, "unit"
+    from ``low`` and ``high`` to 0 and 1, without looking at a row; pixels are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +37,7 @@ class Column(BaseModel):
     low: float | None = None
     high: float | None = None
     categories: tuple[str, ...] = ()
+    scale: Literal["standard", "unit"] = "standard"
 
     @field_validator("low", "high")
     @classmethod
@@ -49,6 +52,8 @@ class Column(BaseModel):
             raise ValueError(f"low and high belong to real and integer columns, not to a {self.type} column")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"low {self.low:g} is above high {self.high:g}; swap them")
+        if self.scale == "unit" and (self.low is None or self.high is None or self.low == self.high):
+            raise ValueError('scale = "unit" maps low to 0 and high to 1; declare both, and low below high')
         if self.type != "category":
             if self.categories:
                 raise ValueError(f"categories belong to a category column, not to a {self.type} column")

@@ -149,3 +149,10 @@ def test_versions_are_of_what_is_installed():
     found = versions()
     assert found["tertium"] == VERSION
     assert {"python", "numpy", "grpcio", "protobuf"} <= found.keys()
+
+
+def test_attacks_stand_under_privacy(record):
+    first, last = {"neutral-server.inverse_ridge.r2": {**SCORE}}, {"neutral-server.gram.r2": {**SCORE}}
+    record.note("attacks", attacks=first, effort="quick")
+    record.note("attacks", attacks=last, effort="full")
+    assert metrics_of(record)["privacy"] == {"attacks": last}

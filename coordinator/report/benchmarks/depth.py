@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from coordinator.report.benchmarks.page import environment_line, markdown_table
-from coordinator.report.plots import DOTS_PER_INCH, INKS, PLAIN, RELAYED, SPLIT
+from coordinator.report.figure import DOTS_PER_INCH, INKS
+from coordinator.report.plots import PLAIN, RELAYED, SPLIT
 from coordinator.report.quantities import duration, ratio, three_digits
 from coordinator.sweeps.bench_log import Record, Spread
 

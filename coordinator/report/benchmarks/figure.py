@@ -1,10 +1,10 @@
-"""The look that the benchmarks' plots share with a run's (coordinator/report/plots.py)."""
+"""The look that the benchmarks' plots share with a run's (coordinator/report/figure.py)."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from coordinator.report.plots import DOTS_PER_INCH
+from coordinator.report.figure import DOTS_PER_INCH
 
 _TEXT, _LINE = "#1f2733", "#d5dae1"
 

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coordinator.report.benchmarks.page import environment_line, markdown_table
-from coordinator.report.plots import DOTS_PER_INCH, PLAIN, RELAYED, SPLIT, TF_FUNCTION
+from coordinator.report.figure import DOTS_PER_INCH
+from coordinator.report.plots import PLAIN, RELAYED, SPLIT, TF_FUNCTION
 from coordinator.report.quantities import count, duration, payload
 from coordinator.sweeps.bench_log import Record
 

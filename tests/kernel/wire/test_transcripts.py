@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from kernel.wire.transcripts import Record, TranscriptWriter, read_transcript
+from kernel.wire.transcripts import TRAINING_METHOD, Record, TranscriptWriter, read_transcript
 
 RECORDS = [
     Record("party-a>neutral-server", "/tertium.v1.SplitTraining/Train", b"\x00\x01\xff"),
@@ -71,3 +71,23 @@ def test_threads_do_not_tear_each_others_records(tmp_path):
             pool.submit(writer, f"link-{number % 8}", "m", bytes([number % 251]) * number)
     found = sorted(read_transcript(path), key=lambda record: len(record.message))
     assert [record.message for record in found] == [bytes([number % 251]) * number for number in range(400)]
+
+
+def test_a_training_transcript_holds_what_its_role_receives_on_the_training_stream(tmp_path):
+    path = tmp_path / "a.transcript"
+    train = Record("neutral-server>party-a", TRAINING_METHOD, b"gradient")
+    records = [train, Record("party-a>neutral-server", TRAINING_METHOD, b"own share"), *RECORDS[1:]]
+    with closing(TranscriptWriter(path, "party-a")) as writer:
+        for record in records:
+            writer(record.link, record.method, record.message)
+    assert list(read_transcript(path)) == [train]
+
+
+def test_a_training_transcript_has_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("kernel.wire.transcripts.TRAINING_BYTES", 200)
+    path = tmp_path / "a.transcript"
+    with closing(TranscriptWriter(path, "a")) as writer:
+        for _ in range(9):
+            writer(">a", TRAINING_METHOD, bytes(50))
+    assert path.stat().st_size < 400
+    assert 0 < len(list(read_transcript(path))) < 4

@@ -156,3 +156,21 @@ def test_many_columns_take_no_noticeable_time() -> None:
     encoded = RowEncoder.fit(table, names, np.arange(rows, dtype=np.int64)).encode(table)
     assert time.perf_counter() - started < 2.0  # took 0.08 s when written
     assert encoded.shape == (rows, width)
+
+
+def test_a_unit_scale_maps_declared_bounds_and_looks_at_no_row() -> None:
+    schema = {"pixel": Column(type="integer", low=0, high=255, scale="unit"), "age": Column(type="integer")}
+    values = {"pixel": np.array([0, 51, 255, 102]), "age": np.array([1, 3, 2, 2])}
+    table = Table("t", None, 4, values, schema)
+    encoder = RowEncoder.fit(table, ["pixel", "age"], np.array([0, 1], dtype=np.int64))
+    np.testing.assert_allclose(encoder.encode(table), [[0, -1], [0.2, 1], [1, 0], [0.4, 0]], atol=1e-7)
+    alone = RowEncoder.fit(table, ["pixel"], np.array([0], dtype=np.int64))
+    np.testing.assert_array_equal(alone.encode(table)[:, 0], encoder.encode(table)[:, 0])
+    again = RowEncoder.from_state(encoder.state())
+    np.testing.assert_array_equal(again.encode(table), encoder.encode(table))
+
+
+@pytest.mark.parametrize("bounds", [{}, {"low": 0}, {"high": 1}, {"low": 1, "high": 1}])
+def test_a_unit_scale_needs_both_bounds(bounds: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="declare both, and low below high"):
+        Column(type="real", scale="unit", **bounds)

@@ -1,0 +1,1 @@
+"""The privacy page of a report: what attacks found, in words, with verdicts and advice by stated rules."""

@@ -1,0 +1,179 @@
+"""The privacy page's content, from the run's metrics and events, for the template."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coordinator.report import quantities
+from coordinator.report.privacy import words
+from coordinator.report.privacy.advice import Advice, Judged, PlanFacts, advice
+from coordinator.report.privacy.attack_record import MEASURES, AttackRecord, attacks_of, circumstances, failure
+from coordinator.report.privacy.verdict import Verdict, verdict
+from coordinator.report.run_record import RunRecord
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one role could learn of one thing, by its strongest reader.
+
+    Attributes:
+      who, what: in words; sentences: one for each measure, of the strongest reader by that measure.
+    """
+
+    who: str
+    what: str
+    verdict: Verdict
+    reader: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PrivacySection:
+    """Attributes:
+    failure: why attacks could not be run; empty where they were, or were not wanted.
+    table: (who, reader, measure, result, without the view, positive control, negative control, verdict).
+    received: (role, what, messages, numbers, bytes).
+    """
+
+    failure: str
+    setting: str
+    findings: tuple[Finding, ...]
+    advice: tuple[Advice, ...]
+    table: tuple[tuple[str, str, str, str, str, str, str, Verdict], ...]
+    notes: tuple[str, ...]
+    received: tuple[tuple[str, str, str, str, str], ...]
+    recording: str
+    local_dp: str
+    image_lines: tuple[str, ...]
+
+
+def privacy_section(record: RunRecord) -> PrivacySection:
+    """Everything the page says of attacks; empty lists where none was run."""
+    judged = [(attack, verdict(attack)) for attack in attacks_of(record)]
+    logged = circumstances(record)
+    lines = logged.get("image")
+    return PrivacySection(
+        failure=failure(record),
+        setting=_setting(judged, logged),
+        findings=findings(judged),
+        advice=advice(judged, _plan_facts(record, logged)),
+        table=tuple(_line(attack, found) for attack, found in judged if attack.measure != "mse"),
+        notes=tuple(
+            dict.fromkeys(
+                f"{words.attack_words(one.attack)}: {remark}."
+                for one, _ in judged
+                for remark in words.remarks(one.note)
+            )
+        ),
+        received=_received(logged),
+        recording=_recording(logged),
+        local_dp=_local_dp(record),
+        image_lines=tuple(str(line) for line in lines) if isinstance(lines, list) else (),
+    )
+
+
+def findings(judged: Judged) -> tuple[Finding, ...]:
+    """One for each role and target, worst first."""
+    groups: dict[tuple[str, str], list[tuple[AttackRecord, Verdict]]] = {}
+    for attack, found in judged:
+        groups.setdefault((attack.role, attack.target), []).append((attack, found))
+    told = []
+    for (role, target), group in groups.items():
+        worst, its_verdict = max(group, key=lambda one: one[1].rank)
+        strongest = [
+            max((one for one in group if one[0].measure == measure), key=lambda one: one[1].rank, default=None)
+            for measure in MEASURES
+            if measure != "mse"
+        ]
+        sentences = tuple(words.sentence(one[0]) for one in strongest if one is not None)
+        reader = words.attack_words(worst.attack)
+        told.append(Finding(words.role_words(role), words.target_words(target), its_verdict, reader, sentences))
+    return tuple(sorted(told, key=lambda finding: finding.verdict.rank, reverse=True))
+
+
+def _line(attack: AttackRecord, found: Verdict) -> tuple[str, str, str, str, str, str, str, Verdict]:
+    scores = (attack.score, attack.baseline, attack.positive_control, attack.negative_control)
+    result, without, positive, negative = (words.shown(attack.measure, score) for score in scores)
+    who = f"{words.role_words(attack.role)} → {words.target_words(attack.target)}"
+    measure = words.MEASURE_WORDS[attack.measure]
+    return who, words.attack_words(attack.attack), measure, result, without, positive, negative, found
+
+
+def _setting(judged: Judged, logged: Mapping[str, Any]) -> str:
+    """On what the numbers rest."""
+    if not judged:
+        return ""
+    leaked = max(attack.leaked_rows for attack, _ in judged)
+    rows = _whole(logged.get("rows"))
+    of = f" of {rows:,} training rows" if rows else ""
+    epochs = logged.get("epochs")
+    seen = f", reading {len(epochs)} epoch{'s' if len(epochs) > 1 else ''}" if isinstance(epochs, list) else ""
+    effort = logged.get("effort")
+    named = f" Effort: {effort}." if isinstance(effort, str) else ""
+    return (
+        f"Readers were trained afresh on {leaked:,} leaked rows{of} at most{seen}, and judged on rows they were never "
+        f"given.{named}"
+    )
+
+
+def _received(logged: Mapping[str, Any]) -> tuple[tuple[str, str, str, str, str], ...]:
+    rows = []
+    for role, kinds in _mapping(logged.get("received")).items():
+        for kind, counted in _mapping(kinds).items():
+            counts = _mapping(counted)
+            rows.append(
+                (
+                    str(role),
+                    words.RECEIVED_WORDS.get(str(kind), str(kind)),
+                    quantities.count(_whole(counts.get("messages"))),
+                    quantities.count(_whole(counts.get("numbers"))),
+                    quantities.payload(_whole(counts.get("bytes"))),
+                )
+            )
+    return tuple(rows)
+
+
+def _recording(logged: Mapping[str, Any]) -> str:
+    size = _whole(logged.get("recorded_bytes"))
+    if not size:
+        return ""
+    fate = "kept, as --record asked" if logged.get("kept") else "deleted when the attacks were done"
+    return f"What the roles received was on this machine's disk during the run, {quantities.payload(size)}, and was {fate}."
+
+
+def _local_dp(record: RunRecord) -> str:
+    """The guarantee of the noise on z₁, with its relation and what it is conditional on; empty without one."""
+    found = _mapping(_mapping(record.metrics.get("privacy")).get("local_dp"))
+    numbers = [found.get(name) for name in ("noise", "epsilon", "delta", "releases")]
+    if not all(isinstance(number, int | float) for number in numbers):
+        return ""
+    noise, epsilon, delta, releases = numbers
+    return (
+        f"Noise of {noise:g} on z₁ gives each training row of a party local differential privacy of ε = {epsilon:.3g} at "
+        f"δ = {delta:g} over {releases} releases; relation: {found.get('relation', quantities.DASH)}; given: "
+        f"{found.get('given', quantities.DASH)}. A large ε promises little: the attacks above show what it is worth here."
+    )
+
+
+def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
+    """From the run's plan where it is there, else from the summary."""
+    path = record.directory / "plan.toml"
+    plan = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    widths = record.network.get("widths")
+    return PlanFacts(
+        widths=tuple(width for width in widths if isinstance(width, int)) if isinstance(widths, Sequence) else (),
+        columns=_whole(logged.get("columns")),
+        loss=str(record.network.get("loss", "")),
+        epochs=_whole(record.network.get("epochs")) or 1,
+        protection=_mapping(plan.get("protection")),
+        defender=_mapping(plan.get("defender")),
+    )
+
+
+def _mapping(found: object) -> Mapping[str, Any]:
+    return found if isinstance(found, Mapping) else {}
+
+
+def _whole(found: object) -> int | None:
+    return found if isinstance(found, int) and not isinstance(found, bool) else None

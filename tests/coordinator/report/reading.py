@@ -1,0 +1,35 @@
+"""A report as a reader sees it."""
+
+from html.parser import HTMLParser
+
+VOID = {"meta", "img", "source", "br"}
+
+
+class Reading(HTMLParser):
+    """Text by section, tags with their attributes, and a check that every tag is closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.section = "header"
+        self.text: dict[str, list[str]] = {}
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "section":
+            self.section = dict(attrs)["id"] or ""
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.text.setdefault(self.section, []).append(" ".join(data.split()))
+
+    def words(self, section: str) -> str:
+        return " | ".join(self.text[section])
