@@ -154,6 +154,8 @@ def test_versions_are_of_what_is_installed():
 def test_a_defender_is_outside_the_noise(tmp_path, noisy):
     """The server decodes a sum into which rows enter without noise: a number that bounds z1 must not be read as covering it."""
     defended = RunRecord.create(tmp_path / "run-3", TEXT + NOISE + "[defender]\nweight = 1\nreveal_h1 = true\n")
+    for record in (noisy, defended):
+        epoch(record, 1, 0.5, 100)
     found = [metrics_of(record)["privacy"]["local_dp"] for record in (noisy, defended)]
     assert ["defender" in one["given"] for one in found] == [False, True]
     assert found[0]["epsilon"] == found[1]["epsilon"]
