@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernel.batch_order import batch_sizes, micro_batches
+from kernel.defender_plan import defender_ring, defender_spec
 from kernel.fixed_point import FixedPoint
 from kernel.plan_message import label_holder, ring_of, share_ring
 from kernel.wire.channel import OPENING_CHUNK_BYTES
@@ -84,7 +85,8 @@ def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[
                             _envelope_bytes(chunk, columns, "opening-e", plan),
                             chunks,
                         )
-    answers = sum(2 * len(micro_batches(rows, plan.micro_batches)) for rows in sizes)
+    kinds = 3 if plan.HasField("defender") else 2  # h_L, dL/dz1, and h1
+    answers = sum(kinds * len(micro_batches(rows, plan.micro_batches)) for rows in sizes)
     rounds = answers + (len(sizes) * (len(names) - 1) if beaver else 0)
     return Forecast(dict(sorted(epoch.items())), dict(sorted(relayed.items())), dict(sorted(set_up.items())), rounds)
 
@@ -103,6 +105,14 @@ def _micro_batch_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     for party in plan.parties:
         found[f"{party.name}>{_SERVER}"] += _framed(share, words)
         found[f"{_SERVER}>{party.name}"] += _framed(gradient, rows * width * cut_bytes)
+    defender = defender_spec(plan)
+    if defender is not None:
+        h1 = split_training_pb2.ServerFrame(header=_header(_SERVER), first_activation=_tensor(rows, width))
+        ring = defender_ring(defender.objective, len(plan.parties))
+        for party in plan.parties:
+            pull = split_training_pb2.PartyFrame(header=_header(party.name), defender_share=_ring(ring, rows, width))
+            found[f"{_SERVER}>{party.name}"] += _framed(h1, rows * width * cut_bytes)
+            found[f"{party.name}>{_SERVER}"] += _framed(pull, rows * width * ring.ring_bits // 8)
     found[f"{holder}>{_SERVER}"] += _framed(head, rows * last * cut_bytes)
     found[f"{_SERVER}>{holder}"] += _framed(activation, rows * last * cut_bytes)
     return found

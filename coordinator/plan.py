@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from coordinator.defender_section import DefenderPlan
+from kernel.defender_plan import defender_ring
 from kernel.errors import SettingsError
 from kernel.network import ActivationName, LossName, OptimizerName
 from kernel.plan_message import MAX_MICRO_BATCHES, MIN_INTEGER_BITS, spare_bits
@@ -152,6 +154,7 @@ class Plan(Settings):
     network: NetworkPlan
     optimizer: OptimizerPlan
     parties: tuple[PartyPlan, ...]
+    defender: DefenderPlan | None = Field(None, description="absent: none, and h1 stays at the neutral server")
     protection: ProtectionPlan = ProtectionPlan()
     local: LocalPlan = LocalPlan()
 
@@ -189,12 +192,17 @@ class Plan(Settings):
             raise ValueError(f"{network.loss} has one output, the plan says {network.outputs}")
         largest = self.batch_rows * max(
             network.widths[0] * self.first_layer.ring[0] // 8,
+            network.widths[0] * self._defender_bits() // 8,
             network.widths[-1] * 4,
         )
         if largest > MAX_MESSAGE_BYTES - _HEADER_BYTES:
             raise ValueError(
                 f"a step sends {largest >> 20} MiB in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; lower batch_rows"
             )
+
+    def _defender_bits(self) -> int:
+        """Of a word of a defender's share; 0 without one."""
+        return 0 if self.defender is None else defender_ring(self.defender.objective, len(self.parties)).ring_bits
 
     def _check_first_layer(self) -> None:
         layer = self.first_layer
@@ -262,6 +270,7 @@ class Plan(Settings):
             micro_batches=self.micro_batches,
             cut_dtype=_CUT_DTYPES[self.cut_dtype],
             dealer=_DEALER if self.first_layer.protocol == "beaver" else "",
+            defender=self.defender.message() if self.defender is not None else None,
             protection=self.protection.message(),
         )
 

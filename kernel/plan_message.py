@@ -4,6 +4,7 @@ import hashlib
 import re
 from typing import TypeVar
 
+from kernel.defender_plan import defender_spec
 from kernel.errors import FixedPointError, WireError
 from kernel.fixed_point import FixedPoint
 from kernel.network import (
@@ -106,6 +107,7 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
     label_holder(plan)
     cut_dtype(plan.cut_dtype)
     check_micro_batches(plan.micro_batches)
+    defender_spec(plan)
     objection = protection_spec(plan).objection(network_spec(plan.network).loss, plan.epochs)
     if objection:
         raise WireError(f"the plan's protection cannot be kept to: {objection}")

@@ -16,7 +16,7 @@ batch size (``warm_up``). ``predict`` runs once and does without.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,13 +33,18 @@ class _Compiled(NamedTuple):
     """The functions of one word format."""
 
     forward: Any
-    backward: Any
+    predict: Any
+
+
+class _Backward(NamedTuple):
+    """The backward functions, without a defender or with one."""
+
+    whole: Any
     """Of a step that comes in one piece: gradients and update."""
     gather: Any
     """Of a piece that is not the step's last: its gradients are added up."""
     finish: Any
     """Of the last of several pieces: what was added up, its own gradients, and the update."""
-    predict: Any
 
 
 class HiddenStack:
@@ -70,11 +75,14 @@ class HiddenStack:
         }
         self._step = tf.Variable(0, dtype=tf.int64)
         self._compiled: dict[tuple[int, int], _Compiled] = {}
-        self._kept: dict[int, tuple[list[Any], _Compiled]] = {}
+        self._backwards: dict[bool, _Backward] = {}
+        self._kept: dict[int, list[Any]] = {}
         self._sums: dict[str, Any] = {}
         self._gathering = False
 
-    def warm_up(self, steps: Sequence[Sequence[int]], *, scale_bits: int, ring_bits: int) -> None:
+    def warm_up(
+        self, steps: Sequence[Sequence[int]], *, scale_bits: int, ring_bits: int, defended: bool = False
+    ) -> None:
         """Compiles the training functions for every size of a micro-batch, so that no step waits for it.
 
         Weights, slots and step count are as before afterwards; activations kept for a backward are dropped.
@@ -83,6 +91,7 @@ class HiddenStack:
           steps: rows of each piece of every kind of training step, the last and partial batch too.
           scale_bits: as for ``forward``.
           ring_bits: as for ``forward``.
+          defended: whether every ``backward`` will bring an ``h1_gradient``.
 
         Raises:
           SettingsError: the word format is not one the ring has.
@@ -93,7 +102,8 @@ class HiddenStack:
             for piece, rows in enumerate(pieces):
                 words = np.zeros((rows, self.spec.widths[0]), dtype)
                 h = self.forward(words, scale_bits, ring_bits, piece=piece)
-                self.backward(np.zeros_like(h), piece=piece, last=piece == len(pieces) - 1)
+                pull = np.zeros((rows, self.spec.widths[0]), np.float32) if defended else None
+                self.backward(np.zeros_like(h), piece=piece, last=piece == len(pieces) - 1, h1_gradient=pull)
                 self.predict(words, scale_bits, ring_bits)
         self.load(saved)
 
@@ -115,15 +125,27 @@ class HiddenStack:
         """
         compiled, signed = self._prepare(words, scale_bits, ring_bits)
         activations = compiled.forward(signed)
-        self._kept[piece] = (activations, compiled)
+        self._kept[piece] = activations
         return np.asarray(activations[-1].numpy(), np.float32)
 
-    def backward(self, dh: NDArray[np.float32], *, piece: int = 0, last: bool = True) -> NDArray[np.float32]:
+    def first_activation(self, *, piece: int = 0) -> NDArray[np.float32]:
+        """h_1, float32[batch, widths[0]], of a forward whose backward is still to come."""
+        return np.asarray(self._kept[piece][0].numpy(), np.float32)
+
+    def backward(
+        self,
+        dh: NDArray[np.float32],
+        *,
+        piece: int = 0,
+        last: bool = True,
+        h1_gradient: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
         """Gives the parties their gradient, and with a step's last piece moves the stack's weights by one step.
 
         Args:
           dh: dL/dh_L for the rows of the piece's ``forward``, float32[batch, widths[-1]].
           last: whether the step has no further piece.
+          h1_gradient: what a defender adds to dL/dh_1 below the layers above it, float32[batch, widths[0]].
 
         Returns:
           dL/dz1 at the weights before the step, float32[batch, widths[0]].
@@ -134,13 +156,15 @@ class HiddenStack:
         """
         if piece not in self._kept:
             raise StepError("a gradient of h_L came without a forward waiting for it; send z1 of the step first.")
-        activations, compiled = self._kept[piece]
+        activations = self._kept[piece]
         check_head_gradient(dh, tuple(activations[-1].shape))
         del self._kept[piece]
-        whole = compiled.finish if self._gathering else compiled.backward
-        backward = whole if last else compiled.gather
+        functions = self._functions(defended=h1_gradient is not None)
+        whole = functions.finish if self._gathering else functions.whole
+        backward = whole if last else functions.gather
         self._gathering = not last
-        return np.asarray(backward(activations, self._tf.constant(dh)).numpy(), np.float32)
+        gradients = [self._tf.constant(one) for one in (dh, h1_gradient) if one is not None]
+        return np.asarray(backward(activations, *gradients).numpy(), np.float32)
 
     def predict(self, words: NDArray[Any], scale_bits: int, ring_bits: int) -> NDArray[np.float32]:
         """A forward that keeps nothing, traced once for all batch sizes; arguments as for ``forward``."""
@@ -187,27 +211,34 @@ class HiddenStack:
     def _compile(self, scale_bits: int, ring_bits: int) -> _Compiled:
         tf, widths = self._tf, self.spec.widths
         words = tf.TensorSpec([None, widths[0]], tf.int32 if ring_bits == 32 else tf.int64)
-        kept = [tf.TensorSpec([None, width], tf.float32) for width in widths]
 
         def forward(words: Any) -> list[Any]:
             # Scaling by a power of two is exact; float64 holds a 64-bit word as a decoding in numpy would.
             real = tf.cast(words, tf.float32 if ring_bits == 32 else tf.float64) * 2.0**-scale_bits
             return self._activations(tf.cast(real, tf.float32))
 
-        def function(body: Any, signature: list[Any], xla: bool) -> Any:
-            return tf.function(
-                body, input_signature=signature, jit_compile=True if xla else None, autograph=False
-            ).get_concrete_function()
-
-        if not self._sums:
-            self._sums = {name: tf.Variable(tf.zeros_like(weight)) for name, weight in self._weights.items()}
         return _Compiled(
-            function(forward, [words], True),
-            function(self._backward, [kept, kept[-1]], True),
-            function(self._gather, [kept, kept[-1]], True),
-            function(self._finish, [kept, kept[-1]], True),
-            function(lambda words: forward(words)[-1], [words], False),
+            self._function(forward, [words], True), self._function(lambda words: forward(words)[-1], [words], False)
         )
+
+    def _functions(self, *, defended: bool) -> _Backward:
+        if defended not in self._backwards:
+            tf = self._tf
+            kept = [tf.TensorSpec([None, width], tf.float32) for width in self.spec.widths]
+            signature = [kept, kept[-1], kept[0]] if defended else [kept, kept[-1]]
+            if not self._sums:
+                self._sums = {name: tf.Variable(tf.zeros_like(weight)) for name, weight in self._weights.items()}
+            whole, gather, finish = (
+                self._function(body if defended else _undefended(body), signature, True)
+                for body in (self._backward, self._gather, self._finish)
+            )
+            self._backwards[defended] = _Backward(whole, gather, finish)
+        return self._backwards[defended]
+
+    def _function(self, body: Any, signature: list[Any], xla: bool) -> Any:
+        return self._tf.function(
+            body, input_signature=signature, jit_compile=True if xla else None, autograph=False
+        ).get_concrete_function()
 
     def _activations(self, z1: Any) -> list[Any]:
         names = self.spec.activations
@@ -217,32 +248,34 @@ class HiddenStack:
             h.append(self._activate(names[k], z))
         return h
 
-    def _backward(self, h: Sequence[Any], dh: Any) -> Any:
-        delta, gradients = self._gradients(h, dh)
+    def _backward(self, h: Sequence[Any], dh: Any, h1_gradient: Any) -> Any:
+        delta, gradients = self._gradients(h, dh, h1_gradient)
         self._update(gradients)
         return delta
 
-    def _gather(self, h: Sequence[Any], dh: Any) -> Any:
-        delta, gradients = self._gradients(h, dh)
+    def _gather(self, h: Sequence[Any], dh: Any, h1_gradient: Any) -> Any:
+        delta, gradients = self._gradients(h, dh, h1_gradient)
         for name, gradient in gradients.items():
             self._sums[name].assign_add(gradient)
         return delta
 
-    def _finish(self, h: Sequence[Any], dh: Any) -> Any:
-        delta, gradients = self._gradients(h, dh)
+    def _finish(self, h: Sequence[Any], dh: Any, h1_gradient: Any) -> Any:
+        delta, gradients = self._gradients(h, dh, h1_gradient)
         self._update({name: self._sums[name] + gradient for name, gradient in gradients.items()})
         for total in self._sums.values():
             total.assign(self._tf.zeros_like(total))
         return delta
 
-    def _gradients(self, h: Sequence[Any], dh: Any) -> tuple[Any, dict[str, Any]]:
+    def _gradients(self, h: Sequence[Any], dh: Any, h1_gradient: Any) -> tuple[Any, dict[str, Any]]:
         tf, names = self._tf, self.spec.activations
         gradients: dict[str, Any] = {}
-        delta = dh * self._slope(names[-1], h[-1])
+        below = dh if h1_gradient is None or len(names) > 1 else dh + h1_gradient
+        delta = below * self._slope(names[-1], h[-1])
         for k in range(len(names) - 1, 0, -1):
             gradients[f"bias_{k}"] = tf.reduce_sum(delta, axis=0)
             gradients[f"kernel_{k}"] = tf.matmul(h[k - 1], delta, transpose_a=True)
             below = tf.matmul(delta, self._weights[f"kernel_{k}"], transpose_b=True)
+            below = below if h1_gradient is None or k > 1 else below + h1_gradient
             delta = below * self._slope(names[k - 1], h[k - 1])
         gradients["bias_0"] = tf.reduce_sum(delta, axis=0)
         return delta, gradients
@@ -278,3 +311,7 @@ class HiddenStack:
         if name == "tanh":
             return 1 - h * h
         return self._tf.cast(h > 0, self._tf.float32) if name == "relu" else self._tf.ones_like(h)
+
+
+def _undefended(body: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda h, dh: body(h, dh, None)

@@ -8,9 +8,11 @@ import structlog
 
 from kernel.durable import BarrierStore, write_durably
 from kernel.errors import BadInputError, PeerError, StepError
+from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec
 from kernel.plan_message import check_micro_batches, cut_dtype, network_spec, ring_of, safe_run_name
 from kernel.run_state import RunState
+from neutral_server.defence import Defence
 from neutral_server.session import Stack, StackSession
 from protos.v1 import common_pb2, stack_control_pb2
 
@@ -82,6 +84,7 @@ class RunTable:
                 stack=stack,
                 cut_dtype=dtype,
                 micro_batches=pieces,
+                defence=_defence(request),
             )
             _log.info("prepared", run=run, generation=request.generation, parties=len(request.parties))
             return self._store.held()
@@ -134,3 +137,12 @@ class RunTable:
         if generation <= last:
             raise StepError(f"generation {generation} of run {run!r} is not new here; the last one was {last}")
         write_durably(path, str(generation).encode())
+
+
+def _defence(request: stack_control_pb2.PrepareStackRequest) -> Defence | None:
+    if not request.HasField("defender"):
+        return None
+    ring = ring_of(request.defender.ring)
+    return Defence(
+        request.defender.weight, FixedPoint(ring.ring_bits, ring.fractional_bits, addends=len(request.parties))
+    )

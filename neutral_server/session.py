@@ -1,8 +1,8 @@
 """One generation of one run at the neutral server: who takes part, which step is due, what was answered.
 
 States as in kernel/run_state.py. Every frame is held to the announced pass: run, generation, purpose, epoch, step,
-sender and shape. A training step goes: shares of all parties -> forward -> h_L to the label holder -> its gradient ->
-backward -> dL/dz1 to all; where the plan cuts a step into micro-batches each of them goes that way on its own, so that
+sender and shape. A training step goes: shares of all parties -> forward -> h_L to the label holder, with a defender h1
+to all -> the label holder's gradient, shares of all defenders' gradients -> backward -> dL/dz1 to all; where the plan cuts a step into micro-batches each of them goes that way on its own, so that
 links and processes work at the same time, and the update comes with the last. Forward-only passes may have a few steps
 in flight.
 """
@@ -25,6 +25,7 @@ from kernel.run_state import RunState, advance
 from kernel.wire.codec import decode_ring, decode_tensor, encode_tensor
 from kernel.wire.stream import Outbox
 from kernel.wire.tensor_frame import TensorFrame
+from neutral_server.defence import Defence
 from neutral_server.reconstruction import StepShares
 from protos.v1 import common_pb2, split_training_pb2
 
@@ -43,8 +44,18 @@ class Stack(Protocol):
 
     def forward(self, words: RingArray, scale_bits: int, ring_bits: int, *, piece: int = 0) -> NDArray[np.float32]: ...
     def predict(self, words: RingArray, scale_bits: int, ring_bits: int) -> NDArray[np.float32]: ...
-    def backward(self, dh: NDArray[np.float32], *, piece: int = 0, last: bool = True) -> NDArray[np.float32]: ...
-    def warm_up(self, steps: Sequence[Sequence[int]], *, scale_bits: int, ring_bits: int) -> None: ...
+    def first_activation(self, *, piece: int = 0) -> NDArray[np.float32]: ...
+    def backward(
+        self,
+        dh: NDArray[np.float32],
+        *,
+        piece: int = 0,
+        last: bool = True,
+        h1_gradient: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]: ...
+    def warm_up(
+        self, steps: Sequence[Sequence[int]], *, scale_bits: int, ring_bits: int, defended: bool = False
+    ) -> None: ...
     def state(self) -> dict[str, NDArray[Any]]: ...
     def load(self, state: Mapping[str, NDArray[Any]]) -> None: ...
 
@@ -57,7 +68,9 @@ PartyFrame = TensorFrame[split_training_pb2.PartyFrame]
 class _MicroBatch:
     rows: int
     shares: StepShares
+    defender_shares: StepShares
     activation: ServerFrame | None = None
+    first_activation: ServerFrame | None = None
     head_gradient: NDArray[np.float32] | None = None
     gradient: ServerFrame | None = None
 
@@ -91,11 +104,12 @@ class StackSession:
         stack: Stack,
         cut_dtype: str = "float32",
         micro_batches: int = 1,
+        defence: Defence | None = None,
     ) -> None:
         self.run, self.generation, self.parties = run, generation, tuple(parties)
         self._name, self._network, self._ring, self._scale_bits = name, network, ring, scale_bits
         self._label_holder, self._stack, self._cut_dtype = label_holder, stack, cut_dtype
-        self._micro_batches = micro_batches
+        self._micro_batches, self._defence = micro_batches, defence
         self._lock = threading.RLock()
         self._outboxes: dict[str, Outbox[ServerFrame]] = {}
         self._pass: _Pass | None = None
@@ -106,7 +120,12 @@ class StackSession:
     def begin(self, batches: Sequence[int]) -> None:
         """Compile ahead for the batch sizes to come."""
         steps = [self._pieces(rows) for rows in sorted(set(batches))]
-        self._stack.warm_up(steps, scale_bits=self._scale_bits, ring_bits=self._ring.ring_bits)
+        self._stack.warm_up(
+            steps,
+            scale_bits=self._scale_bits,
+            ring_bits=self._ring.ring_bits,
+            defended=self._defence is not None,
+        )
         self.state = advance(self.state, RunState.READY)
 
     def join(self, party: str) -> Outbox[ServerFrame]:
@@ -156,6 +175,8 @@ class StackSession:
                 self._take_share(current, party, frame)
             elif kind == "head_gradient":
                 self._take_head_gradient(current, party, frame)
+            elif kind == "defender_share":
+                self._take_defender_share(current, party, frame)
             else:
                 raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of a pass")
             self.phases.mark("send")
@@ -238,7 +259,10 @@ class StackSession:
     def _take_share(self, current: _Pass, party: str, frame: PartyFrame) -> None:
         number, piece = frame.message.header.step, frame.message.header.micro_batch
         if number not in current.steps:
-            current.steps[number] = [_MicroBatch(rows, StepShares(self.parties)) for rows in current.sizes[number]]
+            current.steps[number] = [
+                _MicroBatch(rows, StepShares(self.parties), StepShares(self.parties if self._defence else ()))
+                for rows in current.sizes[number]
+            ]
         micro_batch = current.steps[number][piece]
         words = decode_ring(
             frame.message.share,
@@ -275,6 +299,13 @@ class StackSession:
             split_training_pb2.ServerFrame(header=header, cut_activation=message), payload
         )
         self._send(self._label_holder, micro_batch.activation)
+        if training and self._defence is not None:
+            message, payload = encode_tensor(self._stack.first_activation(piece=piece), dtype=self._cut_dtype)
+            micro_batch.first_activation = TensorFrame(
+                split_training_pb2.ServerFrame(header=header, first_activation=message), payload
+            )
+            for party in self.parties:
+                self._send(party, micro_batch.first_activation)
         if not training:
             micro_batch.gradient = TensorFrame(
                 split_training_pb2.ServerFrame(header=header, step_done=split_training_pb2.StepDone())
@@ -310,9 +341,47 @@ class StackSession:
             self._answer_again(micro_batch, party)
             return
         micro_batch.head_gradient = dh
-        last = piece == len(pieces) - 1
         self.phases.mark("check head gradient")
-        gradient = self._stack.backward(dh, piece=piece, last=last)
+        self._run_backward(current, number)
+
+    def _take_defender_share(self, current: _Pass, party: str, frame: PartyFrame) -> None:
+        number, piece = frame.message.header.step, frame.message.header.micro_batch
+        pieces = current.steps.get(number, [])
+        if self._defence is None:
+            raise StepError(f"{party!r} sent a defender's share in a run without a defender")
+        if not pieces or pieces[piece].first_activation is None:
+            raise StepError(f"{party!r} sent a defender's share for step {number} before its h1 was given")
+        micro_batch, ring = pieces[piece], self._defence.ring
+        words = decode_ring(
+            frame.message.defender_share,
+            frame.payload,
+            ring_bits=ring.ring_bits,
+            fractional_bits=ring.fractional_bits,
+            shape=(micro_batch.rows, self._network.widths[0]),
+            what=f"the defender's share of {party!r} in step {number}",
+        )
+        if not micro_batch.defender_shares.add(party, words):
+            self._answer_again(micro_batch, party)
+            return
+        self.phases.mark("defender")
+        self._run_backward(current, number)
+
+    def _run_backward(self, current: _Pass, number: int) -> None:
+        """Every piece of the step that has all it needs, in order."""
+        for piece, micro_batch in enumerate(current.steps[number]):
+            dh = micro_batch.head_gradient
+            if dh is None or not micro_batch.defender_shares.complete:
+                return
+            if micro_batch.gradient is None:
+                self._run_backward_of(current, number, piece, dh)
+
+    def _run_backward_of(self, current: _Pass, number: int, piece: int, dh: NDArray[np.float32]) -> None:
+        pieces = current.steps[number]
+        micro_batch, last, pull = pieces[piece], piece == len(pieces) - 1, None
+        if self._defence is not None:
+            pull = self._defence.h1_gradient(micro_batch.defender_shares.reconstruct(), sum(current.sizes[number]))
+            self.phases.mark("defender")
+        gradient = self._stack.backward(dh, piece=piece, last=last, h1_gradient=pull)
         self.phases.mark("backward")
         message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
         header = self._header(current, number, piece)
@@ -331,6 +400,8 @@ class StackSession:
     def _answer_again(self, micro_batch: _MicroBatch, party: str) -> None:
         if micro_batch.activation is not None and party == self._label_holder:
             self._send(party, micro_batch.activation)
+        if micro_batch.first_activation is not None:
+            self._send(party, micro_batch.first_activation)
         if micro_batch.gradient is not None and (party != self._label_holder or micro_batch.head_gradient is not None):
             self._send(party, micro_batch.gradient)
 

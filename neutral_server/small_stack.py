@@ -41,7 +41,9 @@ class SmallStack:
         self._buffers: dict[int, list[NDArray[np.float32]]] = {}
         self._gathered: list[NDArray[np.float32]] = []
 
-    def warm_up(self, steps: Sequence[Sequence[int]], *, scale_bits: int, ring_bits: int) -> None:
+    def warm_up(
+        self, steps: Sequence[Sequence[int]], *, scale_bits: int, ring_bits: int, defended: bool = False
+    ) -> None:
         """Nothing is compiled."""
 
     def forward(self, words: NDArray[Any], scale_bits: int, ring_bits: int, *, piece: int = 0) -> NDArray[np.float32]:
@@ -60,18 +62,33 @@ class SmallStack:
             words, scale_bits, [np.empty((len(words), width), np.float32) for width in self.spec.widths]
         )[-1]
 
-    def backward(self, dh: NDArray[np.float32], *, piece: int = 0, last: bool = True) -> NDArray[np.float32]:
+    def first_activation(self, *, piece: int = 0) -> NDArray[np.float32]:
+        """Argument and result as ``HiddenStack.first_activation``."""
+        return self._kept[piece][0].copy()
+
+    def backward(
+        self,
+        dh: NDArray[np.float32],
+        *,
+        piece: int = 0,
+        last: bool = True,
+        h1_gradient: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
         """Arguments, result and errors as ``HiddenStack.backward``."""
         if piece not in self._kept:
             raise StepError("a gradient of h_L came without a forward waiting for it; send z1 of the step first.")
         check_head_gradient(dh, self._kept[piece][-1].shape)
         h, names = self._kept.pop(piece), self.spec.activations
         gradients: dict[str, NDArray[np.float32]] = {}
+        if h1_gradient is not None and len(names) == 1:
+            dh = dh + h1_gradient
         delta = dh * _slope(names[-1], h[-1])
         for k in range(len(names) - 1, 0, -1):
             gradients[f"bias_{k}"] = delta.sum(axis=0)
             gradients[f"kernel_{k}"] = h[k - 1].T @ delta
             delta = delta @ self._weights[f"kernel_{k}"].T
+            if h1_gradient is not None and k == 1:
+                delta += h1_gradient
             delta *= _slope(names[k - 1], h[k - 1])
         gradients["bias_0"] = delta.sum(axis=0)
         gathered = [gradients[name] for name in self._weights]

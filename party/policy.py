@@ -16,12 +16,17 @@ def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: 
       tables: column names of each declared table, in order (ranges are resolved against it).
 
     Raises:
-      PolicyError: job kind, peer, table or column that the policy does not accept.
+      PolicyError: job kind, defender, peer, table or column that the policy does not accept.
     """
     job = _JOB_NAMES.get(plan.job, "unspecified")
     if job not in policy.job_kinds:
         raise PolicyError(
             f"{me!r} takes no part in jobs of kind {job}; its policy accepts {', '.join(policy.job_kinds)}"
+        )
+    if plan.HasField("defender") and not policy.reveal_h1:
+        raise PolicyError(
+            f"the plan has a defender, which sends h1 to every party; the policy of {me!r} does not accept that: "
+            "set policy.reveal_h1 = true there, or remove [defender] from the plan"
         )
     mine = part_of(plan, me)
     for party in plan.parties:

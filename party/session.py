@@ -8,7 +8,8 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from kernel.batch_order import RowIndices, Split, epoch_order, split_rows
+from kernel.batch_order import RowIndices, Split, batch_sizes, epoch_order, micro_batches, split_rows
+from kernel.defender_plan import DefenderSpec, defender_spec
 from kernel.durable import BarrierStore, write_durably
 from kernel.errors import SettingsError, StepError, TertiumError, WireError
 from kernel.gaussian_noise import GaussianNoise
@@ -18,6 +19,8 @@ from kernel.randomness import SecureRandomness
 from kernel.run_state import RunState, advance
 from kernel.wire.identity import Identity
 from kernel.wire.meter import LinkMeter
+from party.defender import Defender, check_tensorflow, import_tensorflow, initial_defender
+from party.defender_share import DefenderShares
 from party.first_layer.assembly import make_first_layer, norm_bounds
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
@@ -38,6 +41,7 @@ from protos.v1 import common_pb2, coordination_pb2, plan_pb2
 
 _log = structlog.get_logger()
 _FIRST_LAYER, _LABEL_HEAD, _ROWS, _LABELS = "first_layer", "label_head", "row_encoder", "label_encoder"
+_DEFENDER = "defender"
 
 
 class PartySession:
@@ -68,6 +72,7 @@ class PartySession:
         self._stream: TrainStream | None = None
         self._interrupted: TertiumError | None = None
         self._first_layer: FirstLayer | None = None
+        self._defender: Defender | None = None
         self._opened: RunRows | None = None
         self._usage = UsageTotals(meter)
         self._relayed: UsageTotals | None = None
@@ -83,6 +88,9 @@ class PartySession:
         self._membership = Membership(self._settings.name, self.run, self.generation, order.plan)
         self._plan, self._network = order.plan, self._membership.network
         self._holds_label, self._part = self._membership.holds_label, self._membership.part
+        self._defender_spec = None if self._predict_table else defender_spec(self._plan)
+        if self._defender_spec is not None:
+            check_tensorflow(self._settings.name)
         self._check_generation()
         self._store = BarrierStore(self._directory / "barriers", self._membership.plan_hash)
         self._links = self._meet_peers()
@@ -111,11 +119,14 @@ class PartySession:
             bounds,
         )
         head = LabelHead(self._network) if self._holds_label else None
+        self._defender = self._make_defender(self._defender_spec) if self._defender_spec is not None else None
         if order.barrier in self._store.held():
             parts = self._store.load(order.barrier)
             self._block.load(parts[_FIRST_LAYER])
             if head is not None:
                 head.load(parts[_LABEL_HEAD])
+            if self._defender is not None:
+                self._defender.load(parts[_DEFENDER])
         elif order.barrier != 0:
             raise StepError(
                 f"barrier {order.barrier} is not held by {self._settings.name!r}; held: {self._store.held()}"
@@ -143,6 +154,7 @@ class PartySession:
             label_side=None if head is None else LabelSide(head, self._labels, self._label_protection()),
             stream=self._stream,
             wait_seconds=wait,
+            defender=self._defender_shares(self._defender) if self._defender is not None else None,
         )
         self.state = advance(self.state, RunState.READY)
         self._end_account()
@@ -194,6 +206,8 @@ class PartySession:
         if self._head is not None:
             parts[_LABEL_HEAD] = self._head.state()
             parts[_LABELS] = self._label_encoder.state()
+        if self._defender is not None:
+            parts[_DEFENDER] = self._defender.state()
         held = self._store.hold(order.barrier, parts)
         self._end_account()
         return coordination_pb2.BarrierHeld(barrier=order.barrier, manifest_hash=held)
@@ -315,11 +329,40 @@ class PartySession:
 
     def _initial_weights(self, fan_in: int) -> NDArray[np.float32]:
         """From this party's own key, so that neither server nor coordinator knows where training started."""
+        key = self._initialisation_key()
+        return glorot_rows(key, self._network.seed, self._encoder.names, fan_in, self._network.widths[0])
+
+    def _initialisation_key(self) -> bytes:
         path = self._settings.state_directory / "initialisation.key"
         if not path.exists():
             write_durably(path, SecureRandomness().key())
             path.chmod(0o600)
-        return glorot_rows(path.read_bytes(), self._network.seed, self._encoder.names, fan_in, self._network.widths[0])
+        return path.read_bytes()
+
+    def _make_defender(self, spec: DefenderSpec) -> Defender:
+        import_tensorflow(self._settings.tensorflow_threads)
+        network = self._network
+        return Defender(
+            spec,
+            initial_defender(
+                spec,
+                self._initialisation_key(),
+                network.seed,
+                self._settings.name,
+                network.widths[0],
+                self._encoder.width,
+            ),
+        )
+
+    def _defender_shares(self, defender: Defender) -> DefenderShares:
+        """Masks from this generation's keys; compiled ahead for every size of a micro-batch."""
+        sizes = {
+            piece.stop - piece.start
+            for rows in set(batch_sizes(len(self._split.train), self._plan.batch_rows))
+            for piece in micro_batches(rows, self._plan.micro_batches)
+        }
+        defender.warm_up(sorted(sizes))
+        return DefenderShares(defender, self._membership, self._require_links())
 
     def _label_protection(self) -> Protection | None:
         """With noise from a key of its own, which nobody else knows."""

@@ -31,6 +31,11 @@ class PolicySettings(Settings):
         description="table -> columns a plan may use as its label; training gives a label away to every role",
     )
 
+    reveal_h1: bool = Field(
+        False,
+        description="accept plans with a defender: every party, this one too, is sent h1, from which it may learn rows of others",
+    )
+
     @field_validator("peers")
     @classmethod
     def _fingerprints(cls, peers: dict[str, str]) -> dict[str, str]:
@@ -54,6 +59,9 @@ class PartySettings(Settings):
         None, description="where fraud, distress, adult and mnist lie; default $TERTIUM_DATA"
     )
     wait_seconds: float = Field(60.0, gt=0, description="longest wait for any other process within a run")
+    tensorflow_threads: int = Field(
+        0, ge=0, description="threads of one TensorFlow operation, which only a defender needs; 0: half the cores"
+    )
     log_json: bool = Field(False, description="JSON lines instead of readable ones")
     transcript_directory: ConfigPath | None = Field(None, description="evaluators only: record every received message")
     transcript_scope: TranscriptScope = Field("all", description="`training`: only what arrives on the training stream")

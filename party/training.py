@@ -5,6 +5,8 @@ One training step, numbered as in DESIGN.md ("A mini-batch"):
  [2] label holder only: h_L comes, loss and dL/dh_L go;
  [3] dL/dz1 comes, X_i^T (dL/dz1) is added up;
  [4] with all of them here Theta_i moves; the label head has, as soon as its last gradient was sent.
+With a defender, h1 comes after [1], and a masked share of its gradient goes (defender_share.py) before [3] can come; the
+defender moves as soon as its last share was sent.
 [1] to [3] are done for each of the micro-batches the plan cuts a step into: while one is with the server the next is on
 the wire.
 """
@@ -25,6 +27,7 @@ from kernel.randomness import StreamPosition
 from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
 from kernel.wire.stream import DuplexStream
 from kernel.wire.tensor_frame import TensorFrame, pack_frame, require_bare
+from party.defender_share import DefenderShares
 from party.first_layer.ahead import Ahead
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.label_head import LabelHead
@@ -79,12 +82,13 @@ class Trainer:
         label_side: LabelSide | None,
         stream: TrainStream,
         wait_seconds: float,
+        defender: DefenderShares | None = None,
     ) -> None:
         self._membership, self._network = membership, membership.network
         self._block, self._first_layer = block, first_layer
         self._scale_bits, self._label_side = share_ring(membership.plan).fractional_bits, label_side
         self._cut_dtype = cut_dtype(membership.plan.cut_dtype)
-        self._stream, self._wait = stream, wait_seconds
+        self._stream, self._wait, self._defender = stream, wait_seconds, defender
         self.phases = PhaseClock()
         self._batches = Ahead(lambda _, rows: block.rows[rows])
 
@@ -137,12 +141,16 @@ class Trainer:
         passed = list(batches(order, batch_rows))
         self._batches.open_pass(epoch, purpose, passed)
         self._first_layer.open_pass(epoch, purpose, passed)
+        if self._defender is not None and purpose == common_pb2.PURPOSE_TRAIN:
+            self._defender.open_pass(epoch, purpose, passed)
         return passed
 
     def _make_ahead(self) -> None:
         """Use a wait: the next step's rows, masks and triples do not depend on this one."""
         self._first_layer.make_ahead()
         self._batches.make_ahead()
+        if self._defender is not None:
+            self._defender.make_ahead()
 
     def _send_shares(self, pieces: list[slice], header: common_pb2.StepHeader) -> NDArray[np.float32]:
         position = StreamPosition(header.epoch, header.step, header.purpose)
@@ -161,6 +169,9 @@ class Trainer:
         """What the server sends about a step, as it comes: h_L of each piece to the label holder, dL/dz1 of each to all."""
         loss_sum, side = 0.0, self._label_side
         due = {"cut_gradient": 0} | ({"cut_activation": 0} if side is not None else {})
+        if self._defender is not None:
+            due["first_activation"] = 0
+            self._defender.open_step(StreamPosition(header.epoch, header.step, header.purpose))
         while due:
             frame = self._frame(header, due)
             number = frame.message.header.micro_batch
@@ -181,6 +192,13 @@ class Trainer:
                     side.head.apply()
                     self.phases.mark("label head update")
                 continue
+            if self._defender is not None and frame.message.WhichOneof("kind") == "first_activation":
+                self.phases.mark("wait for h1")
+                self._send_defender_share(self._defender, frame, piece, batch[piece], header)
+                if _one_less(due, "first_activation", len(pieces)):
+                    self._defender.close_step()
+                    self.phases.mark("defender update")
+                continue
             self.phases.mark("wait for dL/dz1")
             gradient = decode_tensor(
                 frame.message.cut_gradient,
@@ -193,6 +211,28 @@ class Trainer:
             self.phases.mark("gradient")
             _one_less(due, "cut_gradient", len(pieces))
         return loss_sum
+
+    def _send_defender_share(
+        self,
+        defender: DefenderShares,
+        frame: ServerFrame,
+        piece: slice,
+        rows: NDArray[np.float32],
+        header: common_pb2.StepHeader,
+    ) -> None:
+        h1 = decode_tensor(
+            frame.message.first_activation,
+            frame.payload,
+            dtype=self._cut_dtype,
+            shape=(len(rows), self._network.widths[0]),
+            what="h1 of the neutral server",
+        )
+        words, payload = encode_ring(defender.share(piece, h1, rows), defender.ring.fractional_bits)
+        answer = split_training_pb2.PartyFrame(
+            header=_of_piece(header, frame.message.header.micro_batch), defender_share=words
+        )
+        self._stream.send(TensorFrame(answer, payload))
+        self.phases.mark("defender")
 
     def _activation(self, frame: ServerFrame, rows: int) -> NDArray[np.float32]:
         activation: NDArray[np.float32] = decode_tensor(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from house import NAMES, House, LongRun, OpenFederation, breast_cancer_plan, long_epoch_plan
+from house import NAMES, House, LongRun, OpenFederation, breast_cancer_plan, defended_plan, long_epoch_plan
 from open_sockets import ProcessView, look_at
 from recordings import COORDINATOR, SERVER, Recording
 
@@ -30,6 +30,22 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     federation = OpenFederation(directory / "runs" / "house", directory / "transcripts")
     with federation:
         yield House(federation, directory)
+
+
+@pytest.fixture(scope="session")
+def defended_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Of its own: a party that trained with a defender has TensorFlow in memory for good."""
+    directory = tmp_path_factory.mktemp("defended-house")
+    federation = OpenFederation(directory / "runs" / "house", directory / "transcripts")
+    with federation:
+        yield House(federation, directory)
+
+
+@pytest.fixture(scope="session", params=["masked_sum", "beaver"])
+def defended_recording(request: pytest.FixtureRequest, defended_house: House) -> Recording:
+    """Both protocols, one after the other: three epochs with a defender, in two micro-batches, and a prediction."""
+    name = f"defended-{request.param}"
+    return defended_house.record(name, defended_plan(request.param), predict_table="breast_cancer")
 
 
 def _recorded(house: House, protocol: str) -> Recording:

@@ -34,6 +34,7 @@ class OpenFederation(LocalFederation):
             document["tables"] = {table: {"source": f"builtin:{table}"} for table in TABLES}
             document["policy"]["columns"] = {table: [columns] for table, columns in TABLES.items()}
             document["policy"]["labels"] = document["policy"]["columns"]
+            document["policy"]["reveal_h1"] = True
         super()._config(name, document)
 
 
@@ -114,6 +115,24 @@ def breast_cancer_plan(protocol: str, tables: dict[str, dict[str, Any]] | None =
         part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
     ]
     return plan_toml("breast_cancer", parties, protocol=protocol, tables=tables)
+
+
+def defended_plan(protocol: str, *, epochs: int = 3, batch_rows: int = 57) -> str:
+    """As breast_cancer_plan, with a defender that matters, in two micro-batches."""
+    parties = [
+        part("clinic", "breast_cancer", CELL_MEANS),
+        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
+    ]
+    defender = {"weight": 0.5, "reveal_h1": True, "widths": [16], "activations": ["tanh"], "learning_rate": 0.02}
+    return plan_toml(
+        "defended",
+        parties,
+        protocol=protocol,
+        epochs=epochs,
+        batch_rows=batch_rows,
+        micro_batches=2,
+        defender=defender,
+    )
 
 
 def three_party_plan(protocol: str) -> str:

@@ -41,6 +41,7 @@ def plan_toml(
     cut_dtype: str = "float32",
     micro_batches: int = 1,
     tables: dict[str, dict[str, Any]] | None = None,
+    defender: dict[str, Any] | None = None,
 ) -> str:
     """A plan file. 57 rows a batch leave breast_cancer's passes batches of 57 and 56 rows only: little to compile."""
     document: dict[str, Any] = {
@@ -55,6 +56,7 @@ def plan_toml(
         "network": {"widths": list(widths), "activations": list(activations), "loss": loss, "outputs": outputs},
         "optimizer": {"name": optimizer, "learning_rate": learning_rate},
         "parties": parties,
+        **({"defender": defender} if defender else {}),
     }
     return tomli_w.dumps({**document, "local": {"tables": tables}} if tables else document)
 

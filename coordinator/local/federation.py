@@ -219,6 +219,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
                     "peers": pins,
                     "columns": {table: list(party.columns) for table in tables},
                     "labels": {party.table: [party.label]} if party.label else {},
+                    "reveal_h1": self._plan.defender is not None,  # one person owns all roles
                 },
             },
         )

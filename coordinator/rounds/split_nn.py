@@ -23,6 +23,7 @@ from coordinator.run_store import RunRecord
 from coordinator.settings import CoordinatorSettings
 from coordinator.stack_secrets import StackSecrets
 from kernel.batch_order import RowIndices, batch_seed, batch_sizes, epoch_order, split_rows
+from kernel.defender_plan import defender_ring, defender_spec
 from kernel.errors import BadInputError, PeerError, StepError, TertiumError
 from kernel.plan_message import label_holder, plan_hash, ring_of, share_ring
 from kernel.run_state import RunState
@@ -146,6 +147,7 @@ class SplitNnRounds:
                 label_holder=label_holder(plan),
                 cut_dtype=plan.cut_dtype,
                 micro_batches=plan.micro_batches,
+                defender=_stack_defender(plan),
             )
         )
         prepare = coordination_pb2.Prepare(plan=plan, predict_table=table, request=request)
@@ -328,3 +330,14 @@ class SplitNnRounds:
             orders[name] = order()
             orders[name].run, orders[name].generation = self._record.run, self._generation
         return self._roster.ask(orders, timeout_seconds, progress)
+
+
+def _stack_defender(plan: plan_pb2.RunPlan) -> stack_control_pb2.StackDefender | None:
+    spec = defender_spec(plan)
+    if spec is None:
+        return None
+    ring = defender_ring(spec.objective, len(plan.parties))
+    return stack_control_pb2.StackDefender(
+        weight=spec.weight,
+        ring=plan_pb2.RingPlan(ring_bits=ring.ring_bits, fractional_bits=ring.fractional_bits),
+    )

@@ -76,6 +76,7 @@ class StoringFederation(LocalFederation):
             }
             document["policy"]["columns"] = {"held": COLUMNS[name], "kept": COLUMNS[name]}
             document["policy"]["labels"] = {"held": ["relapse"], "kept": ["relapse"]}
+            document["policy"]["reveal_h1"] = True
         super()._config(name, document)
 
     def state(self, name: str) -> Path:
@@ -125,6 +126,20 @@ def test_every_weight_is_the_one_trained_from_memory(runs: Runs):
                 for key, array in held[name].items():
                     assert np.array_equal(kept[name][key], array), (role, number, name, key)
     assert np.abs(runs.kept.theta("clinic") - runs.kept.theta("clinic", 0)).max() > 1e-3
+
+
+def test_a_defender_learns_from_rows_on_disk_as_from_memory(runs: Runs):
+    section = "[defender]\nweight = 0.5\nreveal_h1 = true\nwidths = [8]\n"
+    held, kept = (
+        train(runs.federation, f"{plan_of(table)}\n{section}".replace("epochs = 3", "epochs = 1"), f"{table}-defended")
+        for table in ("held", "kept")
+    )
+    for role in ("clinic", "laboratory", "neutral-server"):
+        for name, arrays in held.barrier(role).items():
+            for key, array in arrays.items():
+                assert np.array_equal(kept.barrier(role)[name][key], array), (role, name, key)
+    first, last = (held.barrier("clinic", number)["defender"]["kernel_0"] for number in (0, 1))
+    assert np.abs(last - first).max() > 1e-2
 
 
 def test_losses_and_scores_are_equal_too(runs: Runs):

@@ -46,6 +46,15 @@ def plan():
         barrier_every_epochs=1,
         dealer="coordinator",
         cut_dtype=common_pb2.D_TYPE_FLOAT32,
+        defender=plan_pb2.DefenderPlan(
+            weight=0.5,
+            reveal_h1=True,
+            objective=plan_pb2.DEFENDER_OBJECTIVE_ADVERSARIAL,
+            distance=plan_pb2.DEFENDER_DISTANCE_MAE,
+            widths=[64, 32],
+            activations=["relu", "tanh"],
+            learning_rate=0.02,
+        ),
         protection=plan_pb2.ProtectionPlan(
             z1_noise=0.5,
             row_norm=3.0,
@@ -80,6 +89,7 @@ def alterations(message, path=""):
             yield from alterations(value, f"{path}{field.name}.")
         else:
             changed = value + "x" if field.type == FieldDescriptor.TYPE_STRING else 2 if value == 1 else 1
+            changed = not value if field.type == FieldDescriptor.TYPE_BOOL else changed
             setattr(message, field.name, changed)
             yield path + field.name
             setattr(message, field.name, value)

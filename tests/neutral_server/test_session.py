@@ -32,7 +32,8 @@ class BiasStack:
         self.bias = np.zeros(WIDTH, np.float32)
         self.warmed, self.kept, self.gathered = [], set(), []
 
-    def warm_up(self, steps, *, scale_bits, ring_bits):
+    def warm_up(self, steps, *, scale_bits, ring_bits, defended):
+        assert not defended
         self.warmed = [list(steps), scale_bits, ring_bits]
 
     def predict(self, words, scale_bits, ring_bits):
@@ -44,7 +45,8 @@ class BiasStack:
         self.kept.add(piece)
         return self.predict(words, scale_bits, ring_bits)
 
-    def backward(self, dh, *, piece, last):
+    def backward(self, dh, *, piece, last, h1_gradient):
+        assert h1_gradient is None
         self.kept.remove(piece)
         self.gathered.append(dh)
         if last:

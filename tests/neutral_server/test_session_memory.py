@@ -22,7 +22,7 @@ STEP_BYTES = BATCH * WIDTH * 4
 class Echo:
     """A stack that answers with what it was given, in floats."""
 
-    def warm_up(self, steps, *, scale_bits, ring_bits): ...
+    def warm_up(self, steps, *, scale_bits, ring_bits, defended): ...
 
     def predict(self, words, scale_bits, ring_bits):
         return words.astype(np.float32)
@@ -30,7 +30,7 @@ class Echo:
     def forward(self, words, scale_bits, ring_bits, *, piece):
         return self.predict(words, scale_bits, ring_bits)
 
-    def backward(self, dh, *, piece, last):
+    def backward(self, dh, *, piece, last, h1_gradient):
         return dh.copy()
 
 

@@ -45,6 +45,15 @@ def test_no_label_is_offered_unless_the_policy_says_so():
         check_plan(policy(labels={}), plan("age"), "ann", TABLES)
 
 
+def test_h1_is_revealed_only_where_the_policy_says_so():
+    revealing = plan("age", "salary")
+    revealing.defender.reveal_h1 = True
+    with pytest.raises(PolicyError, match=r"a defender, which sends h1 to every party; the policy of 'ann' does not"):
+        check_plan(policy(), revealing, "ann", TABLES)
+    check_plan(policy(reveal_h1=True), revealing, "ann", TABLES)
+    check_plan(policy(reveal_h1=True), plan("age"), "ann", TABLES)
+
+
 def test_an_unpinned_peer_is_refused():
     stranger = PolicySettings(peers={}, columns={"staff": ["age"]}, labels={"staff": ["left"]})
     with pytest.raises(PolicyError, match="has not pinned 'bob'"):

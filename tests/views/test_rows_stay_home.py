@@ -73,6 +73,15 @@ def _found(patterns: set[bytes], places: Iterable[tuple[str, bytes]]) -> dict[st
 
 
 def test_no_row_leaves_its_owner(recording: Recording):
+    _check_rows(recording)
+
+
+def test_no_row_leaves_its_owner_with_a_defender(defended_recording: Recording):
+    """Whose targets are rows: neither its share nor its barrier holds one."""
+    _check_rows(defended_recording)
+
+
+def _check_rows(recording: Recording) -> None:
     for owner in recording.parties:
         patterns = _row_patterns(rows_of(recording.run, owner))
         places = list(_elsewhere(recording, owner))

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from house import House, LongRun, three_party_plan
+from house import House, LongRun, defended_plan, three_party_plan
 from recordings import COORDINATOR, SERVER, Recording
 
 pytestmark = pytest.mark.e2e
@@ -41,12 +41,20 @@ def _written() -> Kinds:
 
 
 @pytest.fixture(scope="module")
-def recorded(masked_sum_recording: Recording, beaver_recording: Recording, long_run: LongRun, house: House) -> Kinds:
+def defended(defended_house: House) -> Recording:
+    """With a defender; what it adds does not depend on the protocol."""
+    return defended_house.record("defended-masked_sum", defended_plan("masked_sum"), predict_table="breast_cancer")
+
+
+@pytest.fixture(scope="module")
+def recorded(
+    masked_sum_recording: Recording, beaver_recording: Recording, long_run: LongRun, house: House, defended: Recording
+) -> Kinds:
     """Kinds by role over all recordings. With three parties a feature holder stands in every place: the last by name adds
     the corrections, one that is not the first is sent the alignment key. In long epochs progress is reported."""
     three = house.record("three-beaver", three_party_plan("beaver"), predict_table="breast_cancer")
     kinds: Kinds = defaultdict(set)
-    for recording in (masked_sum_recording, beaver_recording, three, long_run.recording):
+    for recording in (masked_sum_recording, beaver_recording, three, long_run.recording, defended):
         for role in recording.roles:
             holds = LABEL_HOLDER if role == recording.label_holder else FEATURE_HOLDER
             found = {one.kind for one in recording.received(role)}
@@ -72,7 +80,9 @@ def test_every_role_received_what_the_table_says(recorded: Kinds):
     )
 
 
-def test_senders_are_those_of_the_table(masked_sum_recording: Recording, beaver_recording: Recording):
+def test_senders_are_those_of_the_table(
+    masked_sum_recording: Recording, beaver_recording: Recording, defended: Recording
+):
     """A party dials the coordinator (also for the dealer) and the neutral server (also for its peers), and nobody else."""
     dialled = {"coordinator": COORDINATOR, "dealer": COORDINATOR}
     wanted = {
@@ -80,7 +90,7 @@ def test_senders_are_those_of_the_table(masked_sum_recording: Recording, beaver_
         for row in _table()
         if row["role"] in (FEATURE_HOLDER, LABEL_HOLDER)
     }
-    for recording in (masked_sum_recording, beaver_recording):
+    for recording in (masked_sum_recording, beaver_recording, defended):
         for party in recording.parties:
             holds = LABEL_HOLDER if party == recording.label_holder else FEATURE_HOLDER
             assert {one.sender for one in recording.received(party)} == {SERVER, COORDINATOR}
@@ -88,12 +98,14 @@ def test_senders_are_those_of_the_table(masked_sum_recording: Recording, beaver_
                 assert one.sender == wanted[holds, one.kind]
 
 
-def test_tensors_arrive_only_where_the_table_says_so(masked_sum_recording: Recording, beaver_recording: Recording):
+def test_tensors_arrive_only_where_the_table_says_so(
+    masked_sum_recording: Recording, beaver_recording: Recording, defended: Recording
+):
     """The kinds of message with numbers inside are those the table calls share, gradient, activation or opened value."""
     numbers = {"uniform share", "gradient", "activation"}
     written = {(PROCESSES.get(row["role"], row["role"]), row["receives"]) for row in _table() if row["kind"] in numbers}
     found = set()
-    for recording in (masked_sum_recording, beaver_recording):
+    for recording in (masked_sum_recording, beaver_recording, defended):
         for role in recording.roles:
             holds = LABEL_HOLDER if role == recording.label_holder else FEATURE_HOLDER
             for one in recording.received(role):
