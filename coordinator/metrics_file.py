@@ -74,14 +74,13 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
             "keras_fit": epoch_seconds / median(plain["keras_fit_seconds"]),
             "tf_function": epoch_seconds / median(plain["tf_function_seconds"]),
         }
-    privacy: dict[str, Any] = {}
-    if epochs and plan.protection.z1_noise:
-        privacy["local_dp"] = _local_dp(plan.protection.spec, _releases(record))
     attacked = _of(record, "attacks")
     if attacked:
-        privacy["attacks"] = attacked[-1]["attacks"]
-    if privacy:
-        document["privacy"] = privacy
+        document["privacy"] = {"attacks": attacked[-1]["attacks"]}
+    if epochs and plan.protection.z1_noise:
+        document.setdefault("privacy", {})["local_dp"] = _local_dp(
+            plan.protection.spec, _releases(record), defended=plan.defender is not None
+        )
     return document
 
 
@@ -92,13 +91,16 @@ def _releases(record: RunRecord) -> int:
     return len(_of(record, "epoch")) + unfinished
 
 
-def _local_dp(protection: ProtectionSpec, releases: int) -> dict[str, Any]:
+def _local_dp(protection: ProtectionSpec, releases: int, *, defended: bool) -> dict[str, Any]:
     """What each party's noise gives each of its training rows (keys as fixed for `privacy.local_dp`)."""
     found = local_privacy(protection.z1_noise, protection.row_norm, protection.weight_norm, releases)
-    return {
-        **asdict(found),
-        "given": "first-layer weights and row encoding, which are trained from the rows without noise",
-    }
+    given = "first-layer weights and row encoding, which are trained from the rows without noise"
+    if defended:
+        given += (
+            "; and not counting the sum of the defenders' gradients, which the neutral server decodes and into which a "
+            "training row enters without noise"
+        )
+    return {**asdict(found), "given": given}
 
 
 def write_metrics(record: RunRecord) -> None:

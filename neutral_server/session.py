@@ -2,14 +2,13 @@
 
 States as in kernel/run_state.py. Every frame is held to the announced pass: run, generation, purpose, epoch, step,
 sender and shape. A training step goes: shares of all parties -> forward -> h_L to the label holder, with a defender h1
-to all -> the label holder's gradient, shares of all defenders' gradients -> backward -> dL/dz1 to all; where the plan cuts a step into micro-batches each of them goes that way on its own, so that
-links and processes work at the same time, and the update comes with the last. Forward-only passes may have a few steps
-in flight.
+to all -> the label holder's gradient, shares of all defenders' gradients -> backward -> dL/dz1 to all. Where the plan cuts a
+step into micro-batches each of them goes that way on its own, so that links and processes work at the same time, and the
+update comes with the last. Forward-only passes may have a few steps in flight.
 """
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,18 +24,10 @@ from kernel.run_state import RunState, advance
 from kernel.wire.codec import decode_ring, decode_tensor, encode_tensor
 from kernel.wire.stream import Outbox
 from kernel.wire.tensor_frame import TensorFrame
+from neutral_server.announced_pass import PURPOSE_NAMES, AnnouncedPass, MicroBatch, ServerFrame
 from neutral_server.defence import Defence
 from neutral_server.reconstruction import StepShares
 from protos.v1 import common_pb2, split_training_pb2
-
-IN_FLIGHT = 8
-"""Forward-only steps a party may be ahead of the slowest one."""
-
-_PURPOSE_NAMES = {
-    common_pb2.PURPOSE_TRAIN: "training",
-    common_pb2.PURPOSE_EVALUATE: "evaluation",
-    common_pb2.PURPOSE_PREDICT: "prediction",
-}
 
 
 class Stack(Protocol):
@@ -60,31 +51,7 @@ class Stack(Protocol):
     def load(self, state: Mapping[str, NDArray[Any]]) -> None: ...
 
 
-ServerFrame = TensorFrame[split_training_pb2.ServerFrame]
 PartyFrame = TensorFrame[split_training_pb2.PartyFrame]
-
-
-@dataclass
-class _MicroBatch:
-    rows: int
-    shares: StepShares
-    defender_shares: StepShares
-    activation: ServerFrame | None = None
-    first_activation: ServerFrame | None = None
-    head_gradient: NDArray[np.float32] | None = None
-    gradient: ServerFrame | None = None
-
-
-@dataclass
-class _Pass:
-    """Announced steps of one epoch and purpose."""
-
-    epoch: int
-    purpose: common_pb2.Purpose
-    sizes: list[list[int]]
-    """Rows of the micro-batches of each step."""
-    due: int = 0
-    steps: dict[int, list[_MicroBatch]] = field(default_factory=dict)
 
 
 class StackSession:
@@ -112,7 +79,7 @@ class StackSession:
         self._micro_batches, self._defence = micro_batches, defence
         self._lock = threading.RLock()
         self._outboxes: dict[str, Outbox[ServerFrame]] = {}
-        self._pass: _Pass | None = None
+        self._pass: AnnouncedPass | None = None
         self._error: TertiumError | None = None
         self.state = RunState.JOINED
         self.phases = PhaseClock()
@@ -148,16 +115,16 @@ class StackSession:
         """Announce the steps of an epoch; the one before must be complete."""
         with self._lock:
             self._check_alive()
-            if self._pass is not None and self._pass.due < len(self._pass.sizes):
+            if self._pass is not None and not self._pass.complete:
                 raise StepError(f"step {self._pass.due} of {len(self._pass.sizes)} of the pass before is still due")
-            if purpose not in _PURPOSE_NAMES or rows < 1 or batch_rows < 1:
+            if purpose not in PURPOSE_NAMES or rows < 1 or batch_rows < 1:
                 raise StepError(
                     f"a pass of {rows} rows in batches of {batch_rows} with purpose {purpose} cannot be opened"
                 )
             self.state = advance(self.state, RunState.TRAINING)
             training = purpose == common_pb2.PURPOSE_TRAIN
             sizes = batch_sizes(rows, batch_rows)
-            self._pass = _Pass(epoch, purpose, [self._pieces(size) if training else [size] for size in sizes])
+            self._pass = AnnouncedPass(epoch, purpose, [self._pieces(size) if training else [size] for size in sizes])
             self.phases.start()  # what passed since the pass before is nobody's
 
     def receive(self, party: str, frame: PartyFrame) -> None:
@@ -221,7 +188,7 @@ class StackSession:
         """The stack between passes, for a barrier."""
         with self._lock:
             self._check_alive()
-            if self._pass is not None and self._pass.due < len(self._pass.sizes):
+            if self._pass is not None and not self._pass.complete:
                 raise StepError(f"a barrier was asked for at step {self._pass.due} of {len(self._pass.sizes)}")
             return self._stack.state()
 
@@ -232,7 +199,7 @@ class StackSession:
         if self._error is not None:
             raise self._error
 
-    def _check_header(self, party: str, header: common_pb2.StepHeader) -> _Pass:
+    def _check_header(self, party: str, header: common_pb2.StepHeader) -> AnnouncedPass:
         if header.sender != party:
             raise StepError(f"a frame on the stream of {party!r} claims to be from {header.sender!r}")
         if (header.run, header.generation) != (self.run, self.generation):
@@ -243,24 +210,14 @@ class StackSession:
         current = self._pass
         if current is None:
             raise StepError(f"{party!r} sent a tensor before a pass was opened")
-        if (header.epoch, header.purpose) != (current.epoch, current.purpose):
-            raise StepError(
-                f"{party!r} sent epoch {header.epoch} purpose {header.purpose}; open is epoch {current.epoch} {_PURPOSE_NAMES[current.purpose]}"
-            )
-        ahead = 0 if current.purpose == common_pb2.PURPOSE_TRAIN else IN_FLIGHT
-        if not max(0, current.due - 1) <= header.step <= min(current.due + ahead, len(current.sizes) - 1):
-            raise StepError(f"{party!r} sent step {header.step}; due is step {current.due} of {len(current.sizes)}")
-        if header.micro_batch >= len(current.sizes[header.step]):
-            raise StepError(
-                f"{party!r} sent micro-batch {header.micro_batch} of step {header.step}, which has {len(current.sizes[header.step])}"
-            )
+        current.check(party, header)
         return current
 
-    def _take_share(self, current: _Pass, party: str, frame: PartyFrame) -> None:
+    def _take_share(self, current: AnnouncedPass, party: str, frame: PartyFrame) -> None:
         number, piece = frame.message.header.step, frame.message.header.micro_batch
         if number not in current.steps:
             current.steps[number] = [
-                _MicroBatch(rows, StepShares(self.parties), StepShares(self.parties if self._defence else ()))
+                MicroBatch(rows, StepShares(self.parties), StepShares(self.parties if self._defence else ()))
                 for rows in current.sizes[number]
             ]
         micro_batch = current.steps[number][piece]
@@ -275,7 +232,7 @@ class StackSession:
         if not micro_batch.shares.add(party, words):
             self._answer_again(micro_batch, party)
             return
-        if current.purpose == common_pb2.PURPOSE_TRAIN:
+        if current.training:
             if micro_batch.shares.complete:
                 self._run_forward(current, number, piece)
             return
@@ -283,12 +240,11 @@ class StackSession:
             self._run_forward(current, current.due, 0)
             self._advance(current)
 
-    def _run_forward(self, current: _Pass, number: int, piece: int) -> None:
+    def _run_forward(self, current: AnnouncedPass, number: int, piece: int) -> None:
         micro_batch = current.steps[number][piece]
         words = micro_batch.shares.reconstruct()
         self.phases.mark("check and add shares")
-        training = current.purpose == common_pb2.PURPOSE_TRAIN
-        if training:
+        if current.training:
             activation = self._stack.forward(words, self._scale_bits, self._ring.ring_bits, piece=piece)
         else:
             activation = self._stack.predict(words, self._scale_bits, self._ring.ring_bits)
@@ -299,14 +255,14 @@ class StackSession:
             split_training_pb2.ServerFrame(header=header, cut_activation=message), payload
         )
         self._send(self._label_holder, micro_batch.activation)
-        if training and self._defence is not None:
+        if current.training and self._defence is not None:
             message, payload = encode_tensor(self._stack.first_activation(piece=piece), dtype=self._cut_dtype)
             micro_batch.first_activation = TensorFrame(
                 split_training_pb2.ServerFrame(header=header, first_activation=message), payload
             )
             for party in self.parties:
                 self._send(party, micro_batch.first_activation)
-        if not training:
+        if not current.training:
             micro_batch.gradient = TensorFrame(
                 split_training_pb2.ServerFrame(header=header, step_done=split_training_pb2.StepDone())
             )
@@ -314,12 +270,12 @@ class StackSession:
                 if party != self._label_holder:
                     self._send(party, micro_batch.gradient)
 
-    def _take_head_gradient(self, current: _Pass, party: str, frame: PartyFrame) -> None:
+    def _take_head_gradient(self, current: AnnouncedPass, party: str, frame: PartyFrame) -> None:
         number, piece = frame.message.header.step, frame.message.header.micro_batch
         pieces = current.steps.get(number, [])
         if party != self._label_holder:
             raise StepError(f"{party!r} sent a gradient of the label head; the label holder is {self._label_holder!r}")
-        if not pieces or pieces[piece].activation is None or current.purpose != common_pb2.PURPOSE_TRAIN:
+        if not pieces or pieces[piece].activation is None or not current.training:
             raise StepError(f"{party!r} sent a gradient for step {number} before its activation was given")
         if any(before.head_gradient is None for before in pieces[:piece]):
             raise StepError(
@@ -344,7 +300,7 @@ class StackSession:
         self.phases.mark("check head gradient")
         self._run_backward(current, number)
 
-    def _take_defender_share(self, current: _Pass, party: str, frame: PartyFrame) -> None:
+    def _take_defender_share(self, current: AnnouncedPass, party: str, frame: PartyFrame) -> None:
         number, piece = frame.message.header.step, frame.message.header.micro_batch
         pieces = current.steps.get(number, [])
         if self._defence is None:
@@ -366,7 +322,7 @@ class StackSession:
         self.phases.mark("defender")
         self._run_backward(current, number)
 
-    def _run_backward(self, current: _Pass, number: int) -> None:
+    def _run_backward(self, current: AnnouncedPass, number: int) -> None:
         """Every piece of the step that has all it needs, in order."""
         for piece, micro_batch in enumerate(current.steps[number]):
             dh = micro_batch.head_gradient
@@ -375,7 +331,7 @@ class StackSession:
             if micro_batch.gradient is None:
                 self._run_backward_of(current, number, piece, dh)
 
-    def _run_backward_of(self, current: _Pass, number: int, piece: int, dh: NDArray[np.float32]) -> None:
+    def _run_backward_of(self, current: AnnouncedPass, number: int, piece: int, dh: NDArray[np.float32]) -> None:
         pieces = current.steps[number]
         micro_batch, last, pull = pieces[piece], piece == len(pieces) - 1, None
         if self._defence is not None:
@@ -391,13 +347,12 @@ class StackSession:
         if last:
             self._advance(current)
 
-    def _advance(self, current: _Pass) -> None:
-        current.due += 1
-        current.steps.pop(current.due - 2, None)  # the last step stays, for a repeat
-        if current.due == len(current.sizes):
+    def _advance(self, current: AnnouncedPass) -> None:
+        current.end_step()
+        if current.complete:
             self.state = advance(self.state, RunState.READY)
 
-    def _answer_again(self, micro_batch: _MicroBatch, party: str) -> None:
+    def _answer_again(self, micro_batch: MicroBatch, party: str) -> None:
         if micro_batch.activation is not None and party == self._label_holder:
             self._send(party, micro_batch.activation)
         if micro_batch.first_activation is not None:
@@ -409,7 +364,7 @@ class StackSession:
         if party in self._outboxes:
             self._outboxes[party].put(frame)
 
-    def _header(self, current: _Pass, number: int, piece: int) -> common_pb2.StepHeader:
+    def _header(self, current: AnnouncedPass, number: int, piece: int) -> common_pb2.StepHeader:
         return common_pb2.StepHeader(
             run=self.run,
             generation=self.generation,

@@ -58,7 +58,7 @@ def positive_view(
         if "h1" in made and view.own_weights is not None and view.own_rows is not None:
             # The party's own part of z1, as the peer block attack takes it off.
             own = _projection(view.own_weights.shape[0], made["h1"].shape[2], generator)
-            return replace(view, h1=made["h1"] + view.own_rows @ own, own_weights=own)
+            return replace(view, h1=made["h1"] + view.own_rows @ own, own_weights=own, own_part=None)
     return replace(view, **made)
 
 

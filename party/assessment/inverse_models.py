@@ -34,7 +34,7 @@ WEIGHTS: Final = (1.0, 0.1, 0.0)
 
 RECIPES: Final[dict[Effort, DecoderRecipe]] = {
     "quick": DecoderRecipe(widths=(256, 256), epochs=30, patience=5),
-    "full": DecoderRecipe(widths=(512, 512), epochs=60, patience=8),
+    "full": DecoderRecipe(widths=(256, 256), epochs=80, patience=8),
 }
 
 

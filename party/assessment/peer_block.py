@@ -36,7 +36,8 @@ class PeerBlock(RowAttack):
         """float32[n, features] of all rows, from the better of h1 as it came and the others' part of z1."""
         leaked, targets = self.background.rows, self.background.targets
         seen: Floats = self.array("h1")[-1]
-        own: Floats = self.array("own_rows") @ self.array("own_weights")
+        bounded = self.view.own_part
+        own: Floats = self.array("own_rows") @ self.array("own_weights") if bounded is None else bounded
         choices = [self.features(values) for values in (seen, others_part(seen, own))]
         return min(choices, key=lambda features: fit_ridge(features[leaked], targets).error)
 

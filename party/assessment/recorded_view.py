@@ -136,6 +136,7 @@ class _Reading:
                 cut_gradient=received[party.name]["cut_gradient"],
                 own_rows=party.rows[self._rows],
                 own_weights=party.weights,
+                own_part=None if party.bounded is None else party.bounded[self._rows] @ party.weights,
             )
             for party in self._files.parties
         ]

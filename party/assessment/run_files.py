@@ -16,6 +16,8 @@ from kernel.errors import BadInputError, SettingsError
 from kernel.network import NetworkSpec
 from kernel.plan_message import label_holder, network_spec, plan_hash, safe_run_name
 from kernel.process import load_settings
+from party.first_layer.assembly import norm_bounds
+from party.membership import Membership
 from party.policy import part_of
 from party.rows.builtin import default_data_directory
 from party.rows.encoding import RowEncoder
@@ -32,6 +34,8 @@ class PartyFiles:
 
     Attributes:
       rows: float32[all rows, own columns], encoded as the party encodes them, in aligned order.
+      bounded: the same as the party trains with them, where the plan bounds rows; else None. What an attacker is after is
+        the rows as they are.
       schema: declarations of its input columns, in order.
       weights: float32[own columns, widths[0]], its first layer at the newest barrier.
     """
@@ -40,6 +44,7 @@ class PartyFiles:
     rows: NDArray[np.float32]
     schema: dict[str, Column]
     weights: NDArray[np.float32]
+    bounded: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +105,9 @@ def read_run_files(
         parts = _newest(settings.state_directory / safe_run_name(run), plan_hash(plan), settings.name)
         encoded = rows.encode(RowEncoder.from_state(parts["row_encoder"]))
         schema = {name: rows.table.schema[name] for name in rows.columns}
-        parties.append(PartyFiles(settings.name, encoded, schema, parts["first_layer"]["weights"]))
+        bounds = norm_bounds(Membership(settings.name, run, 0, plan), encoded.shape[1])
+        bounded = None if bounds is None else bounds.clip(encoded.copy())
+        parties.append(PartyFiles(settings.name, encoded, schema, parts["first_layer"]["weights"], bounded))
         if settings.name == label_holder(plan):
             labels = rows.encode_labels(LabelEncoder.from_state(parts["label_encoder"]))
             head = (parts["label_head"]["kernel"], parts["label_head"]["bias"])

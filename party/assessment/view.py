@@ -11,7 +11,7 @@ from kernel.errors import BadInputError
 ROLES: Final = ("neutral-server", "feature-holder", "label-holder", "predictions")
 
 _PER_EPOCH: Final = ("z1", "h1", "h_last", "head_gradient", "cut_gradient")
-_PER_ROW: Final = ("own_rows", "outputs")
+_PER_ROW: Final = ("own_rows", "own_part", "outputs")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,6 +29,8 @@ class View:
       cut_gradient: dL/dz1, float32[epochs, n, widths[0]]. Everybody but "predictions".
       own_rows: float32[n, own columns], a party's own encoded rows.
       own_weights: float32[own columns, widths[0]], a party's first layer after the last epoch.
+      own_part: float32[n, widths[0]], its own part of z1 at these weights where that is not ``own_rows @ own_weights``
+        because the plan bounds rows.
       outputs: float32[n, outputs], logits or probabilities. "predictions".
 
     Raises:
@@ -45,6 +47,7 @@ class View:
     cut_gradient: NDArray[np.float32] | None = None
     own_rows: NDArray[np.float32] | None = None
     own_weights: NDArray[np.float32] | None = None
+    own_part: NDArray[np.float32] | None = None
     outputs: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:

@@ -156,3 +156,13 @@ def test_attacks_stand_under_privacy(record):
     record.note("attacks", attacks=first, effort="quick")
     record.note("attacks", attacks=last, effort="full")
     assert metrics_of(record)["privacy"] == {"attacks": last}
+
+
+def test_a_defender_is_outside_the_noise(tmp_path, noisy):
+    """The server decodes a sum into which rows enter without noise: a number that bounds z1 must not be read as covering it."""
+    defended = RunRecord.create(tmp_path / "run-3", TEXT + NOISE + "[defender]\nweight = 1\nreveal_h1 = true\n")
+    for record in (noisy, defended):
+        epoch(record, 1, 0.5, 100)
+    found = [metrics_of(record)["privacy"]["local_dp"] for record in (noisy, defended)]
+    assert ["defender" in one["given"] for one in found] == [False, True]
+    assert found[0]["epsilon"] == found[1]["epsilon"]

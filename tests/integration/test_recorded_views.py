@@ -9,6 +9,7 @@ from recordings import COORDINATOR, SERVER, Recording, labels_of, order_of, rows
 from coordinator.stack_secrets import StackSecrets
 from kernel.errors import BadInputError
 from kernel.plan_message import plan_hash, share_ring
+from party.assessment.first_bias import activated
 from party.assessment.recorded_view import RecordedViews, read_views
 from party.assessment.run_files import RunFiles, read_run_files
 from party.assessment.view import View
@@ -160,6 +161,41 @@ def test_what_was_received_is_counted(recording: Recording, views: RecordedViews
     assert received["clinic"]["cut_gradient"] == received["laboratory"]["cut_gradient"]
     assert received["clinic"]["cut_gradient"]["bytes"] == 4 * 8 * 3 * 398
     assert set(received["clinic"]) == {"cut_gradient"}
+
+
+def test_bounded_rows_are_what_a_party_trains_with_and_whole_rows_what_is_attacked(house: House):
+    """With rows bounded, z_1 of the first batch is the bounded rows times the first weights."""
+    parties = [
+        part("clinic", "breast_cancer", CELL_MEANS),
+        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
+    ]
+    text = plan_toml("breast_cancer", parties) + "\n[protection]\nrow_norm = 1.0\nweight_norm = 1.0\n"
+    recording = house.record("bounded", text)
+    files = _files(recording, house)
+    views, run = read_views(files, recording.transcripts), recording.run
+    wanted = np.zeros((57, 8))
+    batch = _first_batch(recording, files)
+    for party in files.parties:
+        whole, bounded = party.rows, party.bounded
+        assert np.linalg.norm(whole, axis=1).max() > 2
+        assert np.linalg.norm(bounded, axis=1).max() <= 1
+        assert np.array_equal(_of(views, party.name).own_rows, whole[views.rows])
+        assert np.allclose(_of(views, party.name).own_part, bounded[views.rows] @ party.weights, atol=1e-6)
+        wanted += bounded[views.rows[batch]].astype(np.float64) @ run.theta(party.name, 0)
+    assert np.abs(_of(views, SERVER).z1[0][batch] - wanted).max() < 2.0**-14
+
+
+def test_with_a_defender_every_party_has_the_servers_h1(defended_recording: Recording, defended_house: House):
+    """As it was sent, which is act(z_1 + b) with the bias of barrier 0 for the first batch."""
+    files = _files(defended_recording, defended_house)
+    views = read_views(files, defended_recording.transcripts)
+    server, batch = _of(views, SERVER), _first_batch(defended_recording, files)
+    for party in defended_recording.parties:
+        assert np.array_equal(_of(views, party).h1, server.h1)
+    run = defended_recording.run
+    activation = run.plan.network.activations[0]
+    bias = run.barrier(SERVER, 0)["stack"]["bias_0"]
+    assert np.allclose(server.h1[0][batch], activated(activation, server.z1[0][batch] + bias), atol=1e-6)
 
 
 def test_a_run_without_a_transcript_is_a_sentence(masked_sum_recording: Recording, house: House, tmp_path):

@@ -14,7 +14,8 @@ from kernel.randomness import Keystream, SecretKey, StreamPosition, derive_key
 from kernel.run_state import RunState
 from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
 from kernel.wire.tensor_frame import TensorFrame
-from neutral_server.session import IN_FLIGHT, StackSession
+from neutral_server.announced_pass import IN_FLIGHT
+from neutral_server.session import StackSession
 from protos.v1 import common_pb2, split_training_pb2
 
 RUN, GENERATION, EPOCH, ROWS, BATCH, WIDTH = "run-1", 3, 2, 10, 4, 2

@@ -44,6 +44,7 @@ class PrivacySection:
     notes: tuple[str, ...]
     received: tuple[tuple[str, str, str, str, str], ...]
     recording: str
+    local_dp: str
     image_lines: tuple[str, ...]
 
 
@@ -67,6 +68,7 @@ def privacy_section(record: RunRecord) -> PrivacySection:
         ),
         received=_received(logged),
         recording=_recording(logged),
+        local_dp=_local_dp(record),
         image_lines=tuple(str(line) for line in lines) if isinstance(lines, list) else (),
     )
 
@@ -138,6 +140,20 @@ def _recording(logged: Mapping[str, Any]) -> str:
         return ""
     fate = "kept, as --record asked" if logged.get("kept") else "deleted when the attacks were done"
     return f"What the roles received was on this machine's disk during the run, {quantities.payload(size)}, and was {fate}."
+
+
+def _local_dp(record: RunRecord) -> str:
+    """The guarantee of the noise on z₁, with its relation and what it is conditional on; empty without one."""
+    found = _mapping(_mapping(record.metrics.get("privacy")).get("local_dp"))
+    numbers = [found.get(name) for name in ("noise", "epsilon", "delta", "releases")]
+    if not all(isinstance(number, int | float) for number in numbers):
+        return ""
+    noise, epsilon, delta, releases = numbers
+    return (
+        f"Noise of {noise:g} on z₁ gives each training row of a party local differential privacy of ε = {epsilon:.3g} at "
+        f"δ = {delta:g} over {releases} releases; relation: {found.get('relation', quantities.DASH)}; given: "
+        f"{found.get('given', quantities.DASH)}. A large ε promises little: the attacks above show what it is worth here."
+    )
 
 
 def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:

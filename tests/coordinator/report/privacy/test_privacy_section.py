@@ -106,6 +106,20 @@ def test_the_picture_of_real_rows_is_named_as_such(attacked_run, sample_events):
     assert "This picture shows real rows of this run. | From the top: original; ridge." in words
 
 
+def test_a_guarantee_is_told_with_its_relation(write_run):
+    guarantee = {
+        "noise": 4.0,
+        "epsilon": 12.345,
+        "delta": 1e-5,
+        "releases": 5,
+        "relation": "replace one row",
+        "given": "w",
+    }
+    directory = write_run([{"event": "submitted"}], {"privacy": {"local_dp": guarantee}})
+    words = Reading(write_report(directory).read_text(encoding="utf-8")).words("privacy")
+    assert "ε = 12.3 at δ = 1e-05 over 5 releases; relation: replace one row; given: w." in words
+
+
 def test_each_measure_has_a_figure_but_the_squared_error(attacked_run):
     names = [path.name for path in write_plots(attacked_run)]
     assert names[-3:] == ["leakage-re_identification.png", "leakage-r2.png", "leakage-auc.png"]
