@@ -127,7 +127,7 @@ def _draw_scores(file: Path, plan: str, curves: Mapping[str, Mapping[float, Outc
             )
         measure = UTILITY_NAMES[first.measure]
         _frame(axes, names, f"{plan}: {measure} over the defender's weight", f"{measure} on test rows")
-        _caption(axes, first, max(len(one.seeds) for curve in curves.values() for one in curve.values()))
+        _caption(axes, [one.utility for curve in curves.values() for one in curve.values()], "test rows")
 
     save_figure(file, draw)
 
@@ -146,7 +146,7 @@ def _draw_leaks(file: Path, plan: str, objective: str, curve: Mapping[float, Out
         axes.set_ylim(top=max(1.02, axes.get_ylim()[1]))
         title = f"{plan}: what fresh attackers recover over the defender's weight ({objective})"
         _frame(axes, names, title, "strongest attack (lower is better)")
-        _caption(axes, next(iter(shown.values())), max(len(one.seeds) for one in shown.values()))
+        _caption(axes, [one.leaks[leaks[0]] for one in shown.values() if leaks[0] in one.leaks], "judged rows")
 
     save_figure(file, draw)
 
@@ -177,8 +177,9 @@ def _frame(axes: Any, names: Sequence[str], title: str, y_label: str) -> None:
     axes.legend(frameon=False, fontsize=9, labelcolor=_TEXT)
 
 
-def _caption(axes: Any, one: Outcome, seeds: int) -> None:
-    rows = f"n = {one.utility.rows:,} test rows · " if one.utility.rows else ""
-    bars = "over seeds (Student's t)" if seeds > 1 else "over rows"
-    text = f"{rows}{seeds} {'seed' if seeds == 1 else 'seeds'} · bars: 95 % interval {bars}{'; dashes: single seeds' * (seeds > 1)}"
+def _caption(axes: Any, shown: Sequence[Measured], what: str) -> None:
+    seeds = max(len(one.values) for one in shown)
+    rows = "" if shown[0].rows is None else f"n = {shown[0].rows:,} {what} · "
+    bars = "over seeds (Student's t); dashes: single seeds" if seeds > 1 else f"over {what}"
+    text = f"{rows}{seeds} {'seed' if seeds == 1 else 'seeds'} · bars: 95 % interval {bars}"
     axes.figure.supxlabel(text, fontsize=8, color=_TEXT, alpha=0.75, x=0.01, ha="left", parse_math=False)

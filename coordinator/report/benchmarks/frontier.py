@@ -59,11 +59,12 @@ def newest_sweep(records: Sequence[Record]) -> list[Record]:
 
 
 def outcomes(sweep: Sequence[Record]) -> list[Outcome]:
-    """One a variant, in the order they were first measured, the plain one first."""
+    """One a variant, in the order they were first measured, the plain one first, whatever files have called it."""
     by_name: dict[str, list[Record]] = {}
-    for record in sweep:
-        by_name.setdefault(record["variant"], []).append(record)
     plain = [record for record in sweep if record["plain"]]
+    for record in sweep:
+        name = plain[-1]["variant"] if record["plain"] else record["variant"]
+        by_name.setdefault(name, []).append(record)
     found = [outcome_of(name, runs, None if runs[-1]["plain"] else plain) for name, runs in by_name.items()]
     return sorted(found, key=lambda one: not one.plain)
 

@@ -87,6 +87,14 @@ def test_what_was_measured_last_counts_and_other_definitions_do_not_mix(log):
     assert found == {"none": (0.75, (1,)), "narrow": (0.625, (1,))}
 
 
+def test_the_plain_plan_is_one_line_whatever_files_call_it(log):
+    quiet(log, "none", 0.75, plain=True, family="b", seed=1)
+    quiet(log, "narrow", 0.5, seed=1)
+    quiet(log, "unprotected", 0.875, plain=True, family="b", seed=2)
+    plain, narrow = swept(log)
+    assert (plain.name, plain.seeds, narrow.lost.mean) == ("unprotected", (1, 2), 0.25)
+
+
 def test_verdicts_by_hand(log):
     quiet(log, "none", 0.875, plain=True, one=0.25, every=0.5, label=1.0)
     quiet(log, "quiet", 0.8750, one=0.25, every=0.25, label=0.5)
