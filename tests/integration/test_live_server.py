@@ -46,7 +46,7 @@ class BiasStack:
     def __init__(self):
         self.bias = np.zeros(WIDTH, np.float32)
 
-    def warm_up(self, steps, *, scale_bits, ring_bits):
+    def warm_up(self, steps, *, scale_bits, ring_bits, defended):
         pass
 
     def predict(self, words, scale_bits, ring_bits):
@@ -55,7 +55,7 @@ class BiasStack:
     def forward(self, words, scale_bits, ring_bits, *, piece):
         return self.predict(words, scale_bits, ring_bits)
 
-    def backward(self, dh, *, piece, last):
+    def backward(self, dh, *, piece, last, h1_gradient):
         self.bias -= dh.mean(axis=0)
         return dh
 
