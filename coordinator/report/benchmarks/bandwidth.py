@@ -84,7 +84,9 @@ def _draw_line(axes: Any, name: str, record: Record, beyond: float, named: list[
         wire = [one["wire_seconds"] for one in limited]
         draw_points(axes, x, [one["seconds"] for one in limited], colour, pieces=pieces)
         axes.plot(x, wire, color=colour, linewidth=1.3, linestyle="--")
-        write_label(axes, name, x[-1], limited[-1]["seconds"]["median"], colour)
+        # where the wire no longer limits, more pieces cost more: their line is the upper one of the two
+        offset = (8.0, -5.0 if pieces == 1 else 5.0)
+        write_label(axes, name, x[-1], limited[-1]["seconds"]["median"], colour, offset=offset)
         if not any(abs(wire[-1] / other - 1) < _TOGETHER for other in named):
             write_label(axes, "wire limit", x[-1], wire[-1], colour)
         named.append(wire[-1])

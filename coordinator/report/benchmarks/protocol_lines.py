@@ -15,8 +15,13 @@ def pieces_of(record: Record) -> int:
 
 
 def latest_by_line(records: list[Record]) -> dict[str, Record]:
-    """The newest record of each protocol and number of micro-batches, by the line's name; masked_sum first."""
-    found = {(record["protocol"], pieces_of(record)): record for record in records}
+    """The newest record of each protocol and number of micro-batches, by the line's name; masked_sum first.
+
+    Of those over the rows of the newest record only: lines of one plot share their table.
+    """
+    table = records[-1].get("generated_rows") if records else None
+    alike = [record for record in records if record.get("generated_rows") == table]
+    found = {(record["protocol"], pieces_of(record)): record for record in alike}
     order = [*PROTOCOL_COLOURS, *sorted({protocol for protocol, _ in found} - set(PROTOCOL_COLOURS))]
     return {
         protocol if pieces == 1 else f"{protocol}, {pieces} micro-batches": found[protocol, pieces]

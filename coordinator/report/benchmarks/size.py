@@ -60,8 +60,8 @@ def draw_size(latest: dict[str, Record], file: Path) -> None:
             last = points[-1]["rows"]
             ends = [fit["intercept_seconds"] + fit["slope_us_per_row"] * 1e-6 * rows for rows in (0, last)]
             axes.plot([0, last], ends, color=colour, linewidth=1.3)
-            write_label(axes, f"{name}\nR² = {fit['r_squared']:.4f}", last, ends[1], colour)
-        axes.set_xlim(0, 1.16 * axes.get_xlim()[1])
+            write_label(axes, f"{name}, R² = {fit['r_squared']:.4f}", last, ends[1], colour)
+        axes.set_xlim(0, 1.45 * axes.get_xlim()[1])
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         rates = " and ".join(dict.fromkeys(_rate(record) for record in latest.values()))

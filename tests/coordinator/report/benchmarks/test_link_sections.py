@@ -28,6 +28,13 @@ def test_the_newest_record_of_each_protocol_counts(add_bandwidth, bench_log, tmp
     assert "| 9 " not in text
 
 
+def test_lines_of_one_plot_share_their_table(add_bandwidth):
+    own, generated = add_bandwidth("masked_sum", 1.3), {**add_bandwidth("beaver", 1.1), "generated_rows": 500}
+    assert latest_by_line([own, generated]) == {"beaver": generated}
+    assert latest_by_line([generated, own]) == {"masked_sum": own}
+    assert latest_by_line([]) == {}
+
+
 def test_a_step_in_pieces_is_a_line_of_its_own(add_bandwidth, bench_log, tmp_path):
     """Records from before there were micro-batches are of steps in one piece."""
     old = add_bandwidth("masked_sum", 1.3)
