@@ -140,14 +140,10 @@ class StackedRidge(InverseRidge):
         return stacked(self.epochs(), LIMITS[self.effort])
 
 
-class StackedMlp(NetworkEstimate, StackedRidge):
+class StackedMlp(InverseMlp, StackedRidge):
     """A network from all epochs."""
 
     name: ClassVar[str] = "stacked_mlp"
-
-    @classmethod
-    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
-        return view.role == "neutral-server" or effort == "full"
 
 
 class PaperAttacker(RowAttack):
