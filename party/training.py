@@ -166,53 +166,53 @@ class Trainer:
     def _take_answers(
         self, rows: RowIndices, pieces: list[slice], batch: NDArray[np.float32], header: common_pb2.StepHeader
     ) -> float:
-        """What the server sends about a step, as it comes: h_L of each piece to the label holder, dL/dz1 of each to all."""
-        loss_sum, side = 0.0, self._label_side
-        due = {"cut_gradient": 0} | ({"cut_activation": 0} if side is not None else {})
-        if self._defender is not None:
+        """What the server sends about a step, as it comes: h_L of each piece to the label holder, dL/dz1 of each to all.
+
+        Returns:
+          the loss summed over rows; 0 at feature holders.
+        """
+        loss_sum, side, defender = 0.0, self._label_side, self._defender
+        due = {"cut_gradient": 0}
+        if side is not None:
+            due["cut_activation"] = 0
+        if defender is not None:
             due["first_activation"] = 0
-            self._defender.open_step(StreamPosition(header.epoch, header.step, header.purpose))
+            defender.open_step(StreamPosition(header.epoch, header.step, header.purpose))
         while due:
             frame = self._frame(header, due)
-            number = frame.message.header.micro_batch
-            piece = pieces[number]
-            if side is not None and frame.message.WhichOneof("kind") == "cut_activation":
-                self.phases.mark("wait for h_L")
-                activation = self._activation(frame, piece.stop - piece.start)
-                labels = side.labels[rows[piece]]
-                loss, gradient = side.head.loss_and_gradient(activation, labels, len(rows))
-                if side.protect is not None:
-                    gradient = side.protect(gradient, labels)
-                message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
-                answer = split_training_pb2.PartyFrame(header=_of_piece(header, number), head_gradient=message)
-                self._stream.send(TensorFrame(answer, payload))
-                loss_sum += loss * len(gradient)
-                self.phases.mark("label head")
-                if _one_less(due, "cut_activation", len(pieces)):
+            kind, piece = frame.message.WhichOneof("kind"), pieces[frame.message.header.micro_batch]
+            last = _last_of_kind(due, str(kind), len(pieces))
+            if side is not None and kind == "cut_activation":
+                loss_sum += self._answer_activation(side, frame, rows[piece], len(rows), header)
+                if last:
                     side.head.apply()
                     self.phases.mark("label head update")
-                continue
-            if self._defender is not None and frame.message.WhichOneof("kind") == "first_activation":
-                self.phases.mark("wait for h1")
-                self._send_defender_share(self._defender, frame, piece, batch[piece], header)
-                if _one_less(due, "first_activation", len(pieces)):
-                    self._defender.close_step()
+            elif defender is not None and kind == "first_activation":
+                self._answer_first_activation(defender, frame, piece, batch[piece], header)
+                if last:
+                    defender.close_step()
                     self.phases.mark("defender update")
-                continue
-            self.phases.mark("wait for dL/dz1")
-            gradient = decode_tensor(
-                frame.message.cut_gradient,
-                frame.payload,
-                dtype=self._cut_dtype,
-                shape=(piece.stop - piece.start, self._network.widths[0]),
-                what="dL/dz1 of the neutral server",
-            )
-            self._block.gather(batch[piece], gradient)
-            self.phases.mark("gradient")
-            _one_less(due, "cut_gradient", len(pieces))
+            else:
+                self._gather_gradient(frame, batch[piece])
         return loss_sum
 
-    def _send_defender_share(
+    def _answer_activation(
+        self, side: LabelSide, frame: ServerFrame, rows: RowIndices, batch_rows: int, header: common_pb2.StepHeader
+    ) -> float:
+        """Sends dL/dh_L of a piece; returns its loss summed over its rows."""
+        self.phases.mark("wait for h_L")
+        labels = side.labels[rows]
+        loss, gradient = side.head.loss_and_gradient(self._activation(frame, len(rows)), labels, batch_rows)
+        if side.protect is not None:
+            gradient = side.protect(gradient, labels)
+        message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
+        piece_header = _of_piece(header, frame.message.header.micro_batch)
+        answer = split_training_pb2.PartyFrame(header=piece_header, head_gradient=message)
+        self._stream.send(TensorFrame(answer, payload))
+        self.phases.mark("label head")
+        return loss * len(rows)
+
+    def _answer_first_activation(
         self,
         defender: DefenderShares,
         frame: ServerFrame,
@@ -220,6 +220,8 @@ class Trainer:
         rows: NDArray[np.float32],
         header: common_pb2.StepHeader,
     ) -> None:
+        """Sends this party's share of the defenders' gradient at h1."""
+        self.phases.mark("wait for h1")
         h1 = decode_tensor(
             frame.message.first_activation,
             frame.payload,
@@ -228,11 +230,23 @@ class Trainer:
             what="h1 of the neutral server",
         )
         words, payload = encode_ring(defender.share(piece, h1, rows), defender.ring.fractional_bits)
-        answer = split_training_pb2.PartyFrame(
-            header=_of_piece(header, frame.message.header.micro_batch), defender_share=words
+        piece_header = _of_piece(header, frame.message.header.micro_batch)
+        self._stream.send(
+            TensorFrame(split_training_pb2.PartyFrame(header=piece_header, defender_share=words), payload)
         )
-        self._stream.send(TensorFrame(answer, payload))
         self.phases.mark("defender")
+
+    def _gather_gradient(self, frame: ServerFrame, rows: NDArray[np.float32]) -> None:
+        self.phases.mark("wait for dL/dz1")
+        gradient = decode_tensor(
+            frame.message.cut_gradient,
+            frame.payload,
+            dtype=self._cut_dtype,
+            shape=(len(rows), self._network.widths[0]),
+            what="dL/dz1 of the neutral server",
+        )
+        self._block.gather(rows, gradient)
+        self.phases.mark("gradient")
 
     def _activation(self, frame: ServerFrame, rows: int) -> NDArray[np.float32]:
         activation: NDArray[np.float32] = decode_tensor(
@@ -269,10 +283,10 @@ def _of_piece(header: common_pb2.StepHeader, number: int) -> common_pb2.StepHead
     return copied
 
 
-def _one_less(due: dict[str, int], kind: str, pieces: int) -> bool:
-    """The next piece of ``kind`` is due, or none any more (true)."""
+def _last_of_kind(due: dict[str, int], kind: str, pieces: int) -> bool:
+    """Count a piece of ``kind`` that came: the next one is due, or, after the last, none any more."""
     due[kind] += 1
-    if due[kind] < pieces:
-        return False
-    del due[kind]
-    return True
+    last = due[kind] == pieces
+    if last:
+        del due[kind]
+    return last
