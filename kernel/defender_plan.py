@@ -80,7 +80,8 @@ def defender_spec(plan: plan_pb2.RunPlan) -> DefenderSpec | None:
 def defender_ring(objective: ObjectiveName, parties: int) -> FixedPoint:
     """The ring of the shares of the gradients' sum, with room for one addend per party.
 
-    adversarial: 32 bits, 24 of them fractional: off by at most 2^-25 a party where entries are some 1e-4 to 1, and up to
-    127 in all. literal: its nets run away, so 64 bits, 32 fractional: up to 2e9.
+    adversarial: 32 bits, 20 of them fractional: off by at most 2^-21 a party where entries are some 1e-4 to 1, and up to
+    2047 in all, for a row a hundred deviations out has a gradient of hundreds. literal: its nets run away, so 64 bits,
+    32 fractional: up to 2e9.
     """
-    return FixedPoint(64, 32, parties) if objective == "literal" else FixedPoint(32, 24, parties)
+    return FixedPoint(64, 32, parties) if objective == "literal" else FixedPoint(32, 20, parties)

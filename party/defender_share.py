@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices
 from kernel.defender_plan import defender_ring
+from kernel.errors import FixedPointError
 from kernel.masks import ZeroMask
 from kernel.randomness import Keystream, StreamPosition, derive_key
 from kernel.ring import RingArray
@@ -60,6 +61,13 @@ class DefenderShares:
             does not fit is clipped to the ring's limit.
         """
         _, gradient = self.defender.distance_and_gradient(h1, rows)
+        largest = float(np.max(np.abs(gradient), initial=0.0))
+        if self.defender.spec.objective == "adversarial" and np.isfinite(largest) and largest > self.ring.limit:
+            raise FixedPointError(
+                f"a row's gradient of the defender's distance at h1 is above {self.ring.limit:.0f}, the most a share of it "
+                'holds: some row lies far from the others, or the defender diverges; set [defender] distance to "mae", '
+                "whose gradient does not grow with the distance, or lower the defender's learning_rate"
+            )
         if self.defender.spec.objective == "literal":
             # float32 may round the limit up to one the ring refuses
             limit = np.nextafter(np.float32(self.ring.limit), np.float32(0))

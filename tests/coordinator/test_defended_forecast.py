@@ -51,7 +51,7 @@ def header(sender):
 @pytest.mark.parametrize("pieces", [1, 3])
 @pytest.mark.parametrize(
     ("objective", "cut", "bits", "fraction"),
-    [("adversarial", "float32", 32, 24), ("adversarial", "bfloat16", 32, 24), ("literal", "float32", 64, 32)],
+    [("adversarial", "float32", 32, 20), ("adversarial", "bfloat16", 32, 20), ("literal", "float32", 64, 32)],
 )
 def test_a_defender_adds_h1_down_and_a_share_up(objective, cut, bits, fraction, pieces):
     """Byte for byte, against the frames that roles pack, at every party and for every piece (headers without its number)."""

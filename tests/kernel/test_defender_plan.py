@@ -54,7 +54,7 @@ def test_what_cannot_be_used_is_refused(change, sentence):
 
 @pytest.mark.parametrize("parties", [2, 5])
 @pytest.mark.parametrize(
-    ("objective", "fraction", "limit"), [("adversarial", 24, 2**7 - 1), ("literal", 32, 2**31 - 1)]
+    ("objective", "fraction", "limit"), [("adversarial", 20, 2**11 - 1), ("literal", 32, 2**31 - 1)]
 )
 def test_the_shares_ring_holds_the_sum_of_all_parties(objective, fraction, limit, parties):
     ring = defender_ring(objective, parties)

@@ -251,7 +251,7 @@ def test_a_share_of_another_ring_is_refused(defended):
         defended.share(party)
     words = np.zeros((ROWS, WIDTH), np.uint32)
     with pytest.raises(
-        WireError, match="the defender's share of 'a' in step 0 has 16 fractional bits, the plan says 24"
+        WireError, match="the defender's share of 'a' in step 0 has 16 fractional bits, the plan says 20"
     ):
         defended.send("a", "defender_share", encode_ring(words, 16))
 

@@ -64,7 +64,7 @@ def test_the_sum_decodes_to_the_sum(shared):
     ring = side("ann").ring
     total = sum((words[me][0] for me in PARTIES[1:]), words[PARTIES[0]][0])
     error = np.abs(ring.decode(total) - sum(gradients.values()))
-    assert error.max() <= len(PARTIES) * 2.0**-25 + 1e-7
+    assert error.max() <= len(PARTIES) * 2.0**-21 + 1e-7
     assert np.abs(sum(gradients.values())).max() > 1e-2
 
 
@@ -105,7 +105,9 @@ def test_an_adversarial_gradient_that_does_not_fit_stops_the_run():
     one = side("ann", scale=1e4)
     one.open_pass(1, TRAIN, [BATCH])
     one.open_step(StreamPosition(1, 0, TRAIN))
-    with pytest.raises(FixedPointError, match=r"\|the defender's gradient at h1\| with 3 addend"):
+    gradient = one.defender.distance_and_gradient(*data(0))[1]
+    assert np.abs(gradient).max() > one.ring.limit
+    with pytest.raises(FixedPointError, match=r'above 682, the most a share.*distance to "mae"'):
         one.share(slice(0, ROWS), *data(0))
 
 

@@ -133,7 +133,7 @@ def test_without_a_defender_no_party_sees_h1(recording: Recording):
 
 def test_the_server_is_told_a_weight_and_a_ring(defended_recording: Recording, recording: Recording):
     told = [one.message.defender for one in defended_recording.received(SERVER, "PrepareStackRequest")]
-    assert {(one.weight, one.ring.ring_bits, one.ring.fractional_bits) for one in told} == {(0.5, 32, 24)}
+    assert {(one.weight, one.ring.ring_bits, one.ring.fractional_bits) for one in told} == {(0.5, 32, 20)}
     assert not any(one.message.HasField("defender") for one in recording.received(SERVER, "PrepareStackRequest"))
 
 
