@@ -41,7 +41,8 @@ def attacked_run(plan_text: str, plan: Plan, runs: Path, attacks: AttackOptions)
 
 def run_figures(plan: Plan, run: RunRecord, attacks: AttackOptions) -> dict[str, Any]:
     """``run``, ``seed``, ``epochs``, ``epoch_seconds``; ``utility``: measure, value, low, high, n; and, where it was attacked,
-    ``attacks``: effort and leaked fraction, and ``leakage`` (see `leakage_of`).
+    ``attacks``: effort and leaked fraction, ``leakage`` (see `leakage_of`) and ``controls``: every attack beside what it reaches
+    without the view, where nothing is protected, and on noise.
 
     Raises:
       BadInputError: the run has no score of its loss.
@@ -65,7 +66,21 @@ def run_figures(plan: Plan, run: RunRecord, attacks: AttackOptions) -> dict[str,
     }
     if attacks.wanted:
         figures["attacks"] = {"effort": attacks.effort, "leaked_fraction": attacks.leaked_fraction}
-        figures["leakage"] = leakage_of(attacks_of(run))
+        found = attacks_of(run)
+        figures["leakage"] = leakage_of(found)
+        figures["controls"] = [
+            {
+                "role": attack.role,
+                "attack": attack.attack,
+                "measure": attack.measure,
+                "target": attack.target,
+                "value": attack.score.value,
+                "baseline": attack.baseline.value,
+                "positive": attack.positive_control.value,
+                "negative": attack.negative_control.value,
+            }
+            for attack in found
+        ]
     return figures
 
 

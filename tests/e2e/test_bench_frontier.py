@@ -54,4 +54,15 @@ def test_two_variants_and_one_seed(tmp_path):
     page = (tmp_path / "out" / "benchmarks.md").read_text(encoding="utf-8")
     assert "### pair: 2 settings" in page
     assert "| width 1, one pass |" in page
+    assert "Controls of the attacks on pair, lowest and highest of 2 runs" in page
+    told = {f"{one['role']}.{one['attack']}.{one['measure']}": one for one in plain["controls"]}
+    attacks = metrics_of(tmp_path, plain)
+    assert {key: one["value"] for key, one in told.items()} == {key: one["value"] for key, one in attacks.items()}
+    ridge = told["neutral-server.inverse_ridge.re_identification"]
+    assert ridge["negative"] < 0.1 < 0.9 < ridge["positive"]
     assert not list(tmp_path.rglob("*.transcript"))
+
+
+def metrics_of(directory, record):
+    metrics = json.loads((directory / "runs" / record["run"] / "metrics.json").read_bytes())
+    return metrics["privacy"]["attacks"]

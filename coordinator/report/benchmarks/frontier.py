@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from coordinator.report.benchmarks.controls import control_table
 from coordinator.report.benchmarks.frontier_plot import draw_frontier
 from coordinator.report.benchmarks.outcomes import Measured, Outcome, outcome_of
 from coordinator.report.benchmarks.page import environment_line, markdown_table
@@ -34,6 +35,8 @@ chosen by its value on the rows it is judged on: it errs towards more leakage.
 * **R² at a party**: of the other parties' columns, recovered by a party with its own rows; in brackets, what its own columns tell without
   any view. With a defender h₁ goes to every party, which is why it is shown.
 * **lost**: score of the plan as it is less this one's, paired by seed.
+
+Each plan ends with the controls of its attacks.
 
 In brackets are 95 % intervals: with one seed of the test rows or of the judged rows, with more over seeds (Student's t).
 """
@@ -95,7 +98,7 @@ def _plan(records: Sequence[Record], plots: Path) -> list[str]:
                 caption=facts,
             )
             parts.append(f"![{LEAK_NAMES[leak]} over score, {name}]({plots.name}/{file})\n")
-    return parts
+    return [*parts, control_table(name, sweep)]
 
 
 def variant_table(found: Sequence[Outcome], targets: Sequence[Target]) -> str:

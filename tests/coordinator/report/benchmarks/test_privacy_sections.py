@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from coordinator.report.benchmarks import defender, frontier
+from coordinator.report.benchmarks import controls, defender, frontier
 from coordinator.report.benchmarks.frontier import newest_sweep, outcomes, target_line
 from coordinator.report.benchmarks.frontier_plot import spread_apart, untangled
 from coordinator.report.benchmarks.page import write_page
@@ -223,3 +223,45 @@ def test_attacks_of_another_effort_do_not_mix(log):
 
 def test_without_records_there_is_no_section(tmp_path):
     assert frontier.section([], tmp_path) == defender.section([], tmp_path) == ""
+
+
+def control(attack, role, measure, value, positive, negative, target="rows", baseline=0.5):
+    return {
+        "role": role,
+        "attack": attack,
+        "measure": measure,
+        "target": target,
+        "value": value,
+        "baseline": baseline,
+        "positive": positive,
+        "negative": negative,
+    }
+
+
+def test_controls_are_told_over_all_runs_of_a_sweep():
+    noted = [
+        {"controls": [control("label_norm", "feature-holder party-b", "auc", 0.75, 1.0, 0.51, "labels")]},
+        {
+            "controls": [
+                control("label_norm", "feature-holder", "auc", 0.625, 0.99, 0.49, "labels"),
+                control("inverse_ridge", "neutral-server", "r2", 0.5, 0.98, -0.01, baseline=0.0),
+            ]
+        },
+        {},
+    ]
+    text = controls.control_table("fraud", noted)
+    assert "Controls of the attacks on fraud, lowest and highest of 2 runs" in text
+    _, label, ridge = rows(text)
+    assert label == [
+        "length of the gradient",
+        "A party without the label",
+        "the label",
+        "label told (AUC)",
+        "2",
+        "0.625 to 0.75",
+        "0.5",
+        "0.99 to 1",
+        "0.49 to 0.51",
+    ]
+    assert ridge[-5:] == ["1", "0.5", "0", "0.98", "-0.01"]
+    assert controls.control_table("fraud", [{}]) == ""
