@@ -95,7 +95,9 @@ def test_a_sweep_that_cannot_be_is_a_sentence(weights, seeds, objective, sentenc
 def test_figures_of_an_attacked_run(tmp_path):
     plan = parse_plan(PLAN)
     figures = run_figures(plan, read_run(left_by_a_run(tmp_path / "r", 0.75, r2=0.5)), QUICK)
-    leakage = figures.pop("leakage")
+    leakage, (control, *_) = figures.pop("leakage"), figures.pop("controls")
+    assert (control["attack"], control["measure"], control["value"]) == ("inverse_ridge", "r2", 0.5)
+    assert set(control) == {"role", "attack", "measure", "target", "value", "baseline", "positive", "negative"}
     assert figures == {
         "run": "r",
         "seed": 7,
