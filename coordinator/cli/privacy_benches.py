@@ -17,7 +17,7 @@ from coordinator.report.benchmarks.frontier import (
     target_line,
     with_interval,
 )
-from coordinator.report.benchmarks.page import write_page
+from coordinator.report.benchmarks.page import PLOT_DIRECTORY, write_page
 from coordinator.report.benchmarks.targets import targets_for
 from coordinator.report.quantities import DASH, gap
 from coordinator.sweeps import defender, frontier
@@ -49,7 +49,7 @@ def bench_defender(
     plans = defender.defender_plans(plan, parse_weights(weights), seeds, objective)
     with console.status("…") as status:
         status.update(f"{len(plans)} runs …")
-        for record in defender.run_defender(plans, attacks, runs, BenchLog(out)):
+        for record in defender.run_defender(plans, attacks, runs, BenchLog(out), out / PLOT_DIRECTORY):
             records.append(record)
             status.update(f"{len(records)} of {len(plans)} runs …")
             console.print(f"[dim]λ = {record['weight']:g}, seed {record['seed']}: {_scored(record)}[/dim]")

@@ -3,14 +3,15 @@
 λ = 0 has the defender on without weight: it trains and shows h1 to the parties, and the network does not heed it.
 """
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from coordinator.local.attacks import AttackOptions
+from coordinator.local.attacks import RECOVERIES, AttackOptions
 from coordinator.plan import Plan, parse_plan, read_plan_text
 from coordinator.sweeps.attacked_run import attacked_run, family_of
 from coordinator.sweeps.bench_log import BenchLog, Record
@@ -70,8 +71,20 @@ def defender_figures(plan: Plan) -> dict[str, Any]:
 
 
 def run_defender(
-    plans: Sequence[tuple[str, Plan]], attacks: AttackOptions, runs: Path, log: BenchLog
+    plans: Sequence[tuple[str, Plan]], attacks: AttackOptions, runs: Path, log: BenchLog, plots: Path
 ) -> Iterator[Record]:
-    """Train every plan and log one record a run: `defender_figures` and `attacked_run`."""
+    """Train every plan and log one record a run: `defender_figures` and `attacked_run`; ``picture`` is the name in ``plots``
+    of what attackers of images recovered, where there is one."""
     for text, plan in plans:
-        yield log.append(BENCH, defender_figures(plan) | attacked_run(text, plan, runs, attacks), plan)
+        figures = defender_figures(plan) | attacked_run(text, plan, runs, attacks)
+        picture = runs / str(figures["run"]) / "plots" / RECOVERIES
+        if picture.is_file():
+            figures["picture"] = picture_name(plan.name, figures)
+            plots.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture, plots / figures["picture"])
+        yield log.append(BENCH, figures, plan)
+
+
+def picture_name(plan: str, figures: Mapping[str, Any]) -> str:
+    """The same for every run of a plan at this weight, objective and seed: the newest stays."""
+    return f"recoveries-{plan}-{figures['objective']}-{figures['weight']:g}-seed-{figures['seed']}.png"

@@ -6,6 +6,7 @@ from typing import Any
 
 from coordinator.report.benchmarks.figure import save_figure
 from coordinator.report.benchmarks.frontier import LEAK_NAMES, UTILITY_NAMES, with_interval
+from coordinator.report.benchmarks.image_readers import image_part
 from coordinator.report.benchmarks.outcomes import Measured, Outcome, outcome_of
 from coordinator.report.benchmarks.page import environment_line, markdown_table
 from coordinator.report.plots import PLAIN, RELAYED, SPLIT, TF_FUNCTION
@@ -37,6 +38,8 @@ def section(records: list[Record], plots: Path) -> str:
         _draw_scores(plots / name, plan, curves)
         for objective, curve in curves.items():
             parts += [f"### {plan}, `{objective}`\n", curve_table(curve)]
+            of_it = [record for record in records if (record["plan"], record["objective"]) == (plan, objective)]
+            parts.append(image_part(of_it, plots))
             if any(one.leaks for one in curve.values()):
                 leaks = f"defender-{plan}-{objective}-leakage.png"
                 _draw_leaks(plots / leaks, plan, objective, curve)

@@ -126,12 +126,19 @@ def test_the_defenders_records(tmp_path, plan_file, monkeypatch):
     def train(text, plan, run, runs, *, resume, baseline, attacks, report, console):
         assert (run, resume, baseline, report, attacks) == ("", False, False, False, AttackOptions())
         assert parse_plan(text) == plan
-        return left_by_a_run(runs / f"{plan.seed}-{plan.defender.weight:g}", 0.75 - plan.defender.weight)
+        directory = left_by_a_run(runs / f"{plan.seed}-{plan.defender.weight:g}", 0.75 - plan.defender.weight)
+        if plan.defender.weight:
+            (directory / "plots").mkdir()
+            (directory / "plots" / "recoveries.png").write_bytes(b"a picture")
+        return directory
 
     monkeypatch.setattr(one_run, "train_here", train)
     log = BenchLog(tmp_path / "out")
     plans = defender_plans(plan_file, [0.0, 0.5], [4], None)
-    assert list(run_defender(plans, AttackOptions(), tmp_path / "runs", log)) == log.records("defender")
+    found = list(run_defender(plans, AttackOptions(), tmp_path / "runs", log, tmp_path / "out" / "benchmarks"))
+    assert found == log.records("defender")
+    assert [one.get("picture") for one in found] == [None, f"recoveries-{plans[0][1].name}-adversarial-0.5-seed-4.png"]
+    assert (tmp_path / "out" / "benchmarks" / found[1]["picture"]).read_bytes() == b"a picture"
     assert [(one["weight"], one["utility"]["value"], one["seed"]) for one in log.records("defender")] == [
         (0.0, 0.75, 4),
         (0.5, 0.25, 4),

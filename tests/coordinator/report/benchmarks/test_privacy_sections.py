@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from coordinator.report.benchmarks import controls, defender, frontier
+from coordinator.report.benchmarks import controls, defender, frontier, image_readers
 from coordinator.report.benchmarks.frontier import newest_sweep, outcomes, target_line
 from coordinator.report.benchmarks.frontier_plot import spread_apart, untangled
 from coordinator.report.benchmarks.page import write_page
@@ -265,3 +265,23 @@ def test_controls_are_told_over_all_runs_of_a_sweep():
     ]
     assert ridge[-5:] == ["1", "0.5", "0", "0.98", "-0.01"]
     assert controls.control_table("fraud", [{}]) == ""
+
+
+def test_recovered_images_stand_beside_what_fresh_attackers_reach(tmp_path):
+    reached = [
+        control("paper_attacker", "neutral-server", "mse", 0.0625, 0, 0, baseline=0.0675),
+        control("inverse_ridge", "neutral-server", "mse", 0.0004, 0, 0, baseline=0.0675),
+        control("inverse_mlp", "neutral-server", "mse", 0.0009, 0, 0, baseline=0.0675),
+        control("paper_attacker", "neutral-server", "re_identification", 0.125, 0, 0),
+        control("inverse_ridge", "neutral-server", "re_identification", 1.0, 0, 0),
+        control("peer_block", "feature-holder", "mse", 0.0001, 0, 0, target="peer block"),
+    ]
+    record = {"weight": 100.0, "seed": 1, "utility": {"value": 0.8945}, "controls": reached, "picture": "one.png"}
+    older = record | {"utility": {"value": 0.5}}
+    (tmp_path / "one.png").write_bytes(b"a picture")
+    text = image_readers.image_part([older, record, {"weight": 0.0, "seed": 1}], tmp_path)
+    head, line = rows(text)
+    assert head[3:6] == ["MSE of the class mean", "MSE, the paper's", "MSE, strongest fresh"]
+    assert line == ["100", "1", "0.894", "0.0675", "0.0625", "0.0004", "–", "–", "0.125", "1"]
+    assert text.count(f"]({tmp_path.name}/one.png)") == 1
+    assert image_readers.image_part([{"weight": 0.0, "seed": 1}], tmp_path) == ""
