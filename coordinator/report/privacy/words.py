@@ -23,6 +23,7 @@ _ATTACKS = {
     "gram": "equations from successive steps",
     "label_norm": "length of the gradient",
     "label_direction": "direction of the gradient",
+    "label_line": "whether gradients lie on one line",
     "label_ridge": "linear reader of the gradient",
     "peer_block": "linear reader of h₁, own part taken out",
     "peer_block_mlp": "neural reader of h₁, own part taken out",
