@@ -167,7 +167,8 @@ class _Reading:
                 taken.add(piece)
                 self._place(words[frame.kind], SERVER, frame, add=True)
         sums = {
-            kind: np.stack([rings[kind].decode(epoch).astype(np.float32) for epoch in words.pop(kind)]) for kind in rings
+            kind: np.stack([rings[kind].decode(epoch).astype(np.float32) for epoch in words.pop(kind)])
+            for kind in rings
         }
         return sums["share"], sums.get("defender_share"), head
 
