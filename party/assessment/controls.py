@@ -3,6 +3,7 @@
 | for | positive: it must succeed | negative: it must be at chance |
 |---|---|---|
 | rows | each array it reads is a noise-free linear image of the rows, at least as wide as they have columns | Gaussian noise of the same shape |
+| rows, by z1 and the defenders' gradient | each is such an image of every other column: who reads one fails | the same |
 | rows, by z1 and dL/dz1 | z1 of gradient descent on full batches, with the gradients that moved it | the same |
 | labels | raw gradients (p - y) w of plain split learning, p alike for all rows; of two classes, the second a little off that line | the same |
 """
@@ -50,11 +51,12 @@ def positive_view(
     elif "z1" in reads and "cut_gradient" in reads:
         made = _descent(view, targets, generator)
     else:
-        for name in reads:
+        for number, name in enumerate(reads):
             shape = getattr(view, name).shape
+            part = targets[:, number :: len(reads)] if targets.shape[1] >= len(reads) else targets
             width = max(shape[-1], targets.shape[1])
             epochs = min(shape[0], _EPOCHS) if len(shape) == 3 else 1
-            images = np.stack([targets @ _projection(targets.shape[1], width, generator) for _ in range(epochs)])
+            images = np.stack([part @ _projection(part.shape[1], width, generator) for _ in range(epochs)])
             made[name] = images if len(shape) == 3 else images[0]
         if "h1" in made and view.own_weights is not None and view.own_rows is not None:
             # The party's own part of z1, as the peer block attack takes it off.

@@ -41,6 +41,7 @@ RECEIVED_WORDS = {
     "head_gradient": "∂L/∂h_L, the gradient of the label head",
     "cut_activation": "h_L, the last hidden activation",
     "cut_gradient": "∂L/∂z₁, the gradient of the first layer",
+    "defender_share": "masked shares of the defenders' gradients at h₁; their sum over the parties is readable",
     "first_activation": "h₁, the first activation, revealed for the defender",
 }
 
