@@ -41,6 +41,8 @@ _BASELINES: Final[dict[Target, str]] = {
     "labels": "baseline: chance",
 }
 
+_MEASURES: Final = {"r2": "R²", "re_identification": "re-identification", "ssim": "SSIM", "mse": "the squared error"}
+
 
 def evaluate_attacks(
     views: Sequence[View],
@@ -105,7 +107,9 @@ def evaluate_attacks(
         notes = [Skipped(role, "", reason) for aim, reason in gaps.items() if first or aim != "labels"]
         if {attack.target(view) for attack in wanted} - {"labels"}:
             undefined = trial.judge.undefined.items()
-            notes += [Skipped(role, "", f"{measure} was not measured: {reason}") for measure, reason in undefined]
+            notes += [
+                Skipped(role, "", f"{_MEASURES[measure]} was not measured: {reason}") for measure, reason in undefined
+            ]
         control = trial.control(effort, seed, image_shape)
         without_view: dict[str, Mapping[str, Score]] = {}
         for attack in wanted:
@@ -129,7 +133,9 @@ def _gaps(trial: Trial, aims: set[Target], *, labelled: bool, others: bool) -> d
         if trial.background.classes < 2:
             found["labels"] = "all rows are of one class, so there is no label to tell"
         elif len(np.unique(trial.classes[trial.judge.label_rows])) < 2:
-            found["labels"] = "the label was not attacked: all rows that did not leak are of one class, so nothing can be told apart"
+            found["labels"] = (
+                "the label was not attacked: all rows that did not leak are of one class, so nothing can be told apart"
+            )
     return found
 
 
@@ -168,7 +174,11 @@ def _run(
     for measure in found.scores:
         if measure not in comparable:
             why = (control.judge.undefined | blind.judge.undefined).get(measure, "it cannot be had of them")
-            notes.append(Skipped(role, attack.name, f"{measure} is not told, for its controls lack it: {why}"))
+            notes.append(
+                Skipped(
+                    role, attack.name, f"{_MEASURES.get(measure, measure)} is not told, for its controls lack it: {why}"
+                )
+            )
     return [
         AttackResult(
             attack=attack.name,

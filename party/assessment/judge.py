@@ -81,7 +81,9 @@ class Judge:
         chance = 1 / CANDIDATES
         self.undefined = {}
         if not self._spread.any():
-            self.undefined["r2"] = "the rows to be judged are all alike in these columns, so there is nothing to explain"
+            self.undefined["r2"] = (
+                "the rows to be judged are all alike in these columns, so there is nothing to explain"
+            )
         if not self._searches:
             self.undefined["re_identification"] = f"fewer than {CANDIDATES} rows are left to pick from"
         mean = background.targets.mean(axis=0, dtype=np.float64)
