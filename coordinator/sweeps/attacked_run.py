@@ -42,7 +42,7 @@ def attacked_run(plan_text: str, plan: Plan, runs: Path, attacks: AttackOptions)
 def run_figures(plan: Plan, run: RunRecord, attacks: AttackOptions) -> dict[str, Any]:
     """``run``, ``seed``, ``epochs``, ``epoch_seconds``; ``utility``: measure, value, low, high, n; and, where it was attacked,
     ``attacks``: effort and leaked fraction, ``leakage`` (see `leakage_of`) and ``controls``: every attack beside what it reaches
-    without the view, where nothing is protected, and on noise.
+    without the view, what a row's class alone tells (None where that is no question), where nothing is protected, and on noise.
 
     Raises:
       BadInputError: the run has no score of its loss.
@@ -76,6 +76,7 @@ def run_figures(plan: Plan, run: RunRecord, attacks: AttackOptions) -> dict[str,
                 "target": attack.target,
                 "value": attack.score.value,
                 "baseline": attack.baseline.value,
+                "class_mean": None if attack.class_mean is None else attack.class_mean.value,
                 "positive": attack.positive_control.value,
                 "negative": attack.negative_control.value,
             }

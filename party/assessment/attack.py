@@ -15,7 +15,7 @@ from party.assessment.background import Background
 from party.assessment.judge import Judge
 from party.assessment.view import View
 
-__all__ = ["Attack", "AttackResult", "Effort", "Evaluation", "Score"]
+__all__ = ["Attack", "AttackResult", "Effort", "Evaluation", "Score", "Skipped"]
 
 Effort = Literal["quick", "full"]
 Target = Literal["rows", "labels", "peer block"]
@@ -89,7 +89,7 @@ class Attack(ABC):
         return 1
 
     def without_view(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """The recovery that needs no view, if the attacker knows better than class means."""
+        """The recovery that needs no view, if the attacker knows better than the leaked rows' mean."""
         return None
 
     def evaluate(self, judge: Judge) -> Evaluation:
@@ -118,13 +118,16 @@ class AttackResult:
       target: "rows", "labels" or "peer block".
       measure: "r2", "mse", "re_identification", "ssim" or "auc".
       score: what the attack reached, with its 95 % interval.
-      baseline: what is reached without the view (the note says which): chance, class means, or own columns alone.
+      baseline: what is reached without the view (the note says which): chance, the leaked rows' mean, or own
+        columns alone.
       positive_control: the same attack where it must succeed, on a view without protection.
       negative_control: the same attack on independent noise.
       leaked_rows: how many rows the attacker was fitted on.
       epochs_seen: of how many epochs it used the view.
       seconds: fitting and recovery on the view itself, without the controls.
       note: what a reader must know about this number.
+      class_mean: what the leaked rows' class means reach for one who is told every row's class; None where that is no
+        question.
     """
 
     attack: str
@@ -139,6 +142,7 @@ class AttackResult:
     epochs_seen: int
     seconds: float
     note: str
+    class_mean: Score | None = None
 
     @property
     def key(self) -> str:
@@ -150,4 +154,20 @@ class AttackResult:
         scores = ("baseline", "positive_control", "negative_control")
         rest = ("target", "leaked_rows", "epochs_seen", "seconds", "note")
         found = asdict(self.score) | {name: asdict(getattr(self, name)) for name in scores}
+        if self.class_mean is not None:
+            found["class_mean"] = asdict(self.class_mean)
         return {self.key: found | {name: getattr(self, name) for name in rest}}
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What could not be measured, and why: a line of the report, so that nothing is dropped in silence.
+
+    Attributes:
+      role: as in a result; "" where it is nobody's; attack: "" where it is more than one attack.
+      sentence: what is missing and why, without a value of any row.
+    """
+
+    role: str
+    attack: str
+    sentence: str

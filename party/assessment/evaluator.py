@@ -1,4 +1,4 @@
-"""All attacks that the views of a run allow, each with its baseline and controls."""
+"""All attacks that the views of a run allow, each with its baseline and controls; what cannot be run is told, too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.errors import BadInputError
+from kernel.errors import BadInputError, TertiumError
 from kernel.metrics.score_inputs import class_numbers
 from kernel.network import LossName
-from party.assessment.attack import Attack, AttackResult, Effort, Score, Target
+from party.assessment.attack import Attack, AttackResult, Effort, Score, Skipped, Target
 from party.assessment.controls import negative_view, positive_view
 from party.assessment.equality_solving import EqualitySolving
 from party.assessment.gram import Gram
@@ -37,10 +37,12 @@ ATTACKS: Final[tuple[type[Attack], ...]] = (
 )
 
 _BASELINES: Final[dict[Target, str]] = {
-    "rows": "baseline: class means of the leaked rows",
+    "rows": "baseline: the mean of the leaked rows",
     "peer block": "baseline: the same attacker with its own columns alone",
     "labels": "baseline: chance",
 }
+
+_MEASURES: Final = {"r2": "R²", "re_identification": "re-identification", "ssim": "SSIM", "mse": "the squared error"}
 
 
 def evaluate_attacks(
@@ -53,8 +55,9 @@ def evaluate_attacks(
     leaked_fraction: float,
     seed: int,
     image_shape: tuple[int, int] | None = None,
+    skipped: list[Skipped] | None = None,
 ) -> list[AttackResult]:
-    """Runs every attack on every view that has what it needs.
+    """Runs every attack on every view that has what it needs. One that fails costs its own line and no other.
 
     Views of other rows (predictions on test rows) go into a call of their own. Labels are attacked from the view of one
     feature holder only: all receive the same gradient.
@@ -69,6 +72,8 @@ def evaluate_attacks(
       leaked_fraction: of the rows, above 0 and below 1.
       seed: of the leak, the judges' draws and the attackers' initial weights.
       image_shape: (height, width) when a row is an image; adds SSIM.
+      skipped: what could not be measured is appended. Without it the error of an attack that fails is raised instead, and
+        measures that cannot be had are left out without a word.
 
     Raises:
       BadInputError: no view, views of different rows, lengths that differ, a leaked fraction of 0 or 1.
@@ -86,18 +91,62 @@ def evaluate_attacks(
     results: list[AttackResult] = []
     for number, view in enumerate(views):
         others = _others_columns(view, targets)
-        if not len(others):
-            continue
         role = view.role if holders.count(view.role) == 1 else f"{view.role} {view.name}"
-        trial = Trial.draw(view, targets[:, others], classes, leaked_fraction, effort, seed, image_shape)
-        control = trial.control(effort, seed, image_shape)
+        columns = targets[:, others] if len(others) else targets
+        trial = Trial.draw(view, columns, classes, leaked_fraction, effort, seed, image_shape)
         first = view.role not in holders[:number]
+        able = [attack for attack in ATTACKS if attack.reads(view)]
+        aims = {attack.target(view) for attack in able}
+        gaps = _gaps(trial, aims, labelled=loss != "regression", others=len(others) > 0)
+        wanted = [
+            attack
+            for attack in able
+            if attack.suits(view, trial.background, effort)
+            and attack.target(view) not in gaps
+            and (first or attack.target(view) != "labels")
+        ]
+        notes = [Skipped(role, "", reason) for aim, reason in gaps.items() if first or aim != "labels"]
+        if {attack.target(view) for attack in wanted} - {"labels"}:
+            undefined = trial.judge.undefined.items()
+            notes += [
+                Skipped(role, "", f"{_MEASURES[measure]} was not measured: {reason}") for measure, reason in undefined
+            ]
+        control = trial.control(effort, seed, image_shape)
         without_view: dict[str, Mapping[str, Score]] = {}
-        for attack in ATTACKS:
-            wanted = attack.reads(view) and attack.suits(view, trial.background, effort)
-            if wanted and (first or attack.target(view) != "labels"):
-                results += _run(attack, role, trial, control, effort, seed, without_view)
+        for attack in wanted:
+            try:
+                results += _run(attack, role, trial, control, effort, seed, without_view, notes)
+            except Exception as error:  # whatever one attack stumbles over, the others are to be told
+                if skipped is None:
+                    raise
+                notes.append(Skipped(role, attack.name, _reason(error, attack, view)))
+        if skipped is not None:
+            skipped += notes
     return results
+
+
+def _gaps(trial: Trial, aims: set[Target], *, labelled: bool, others: bool) -> dict[Target, str]:
+    """What a view could be attacked for and these rows do not allow to measure, with the reason."""
+    found: dict[Target, str] = {}
+    if "peer block" in aims and not others:
+        found["peer block"] = "every column is among the party's own, so there is none of others to recover"
+    if "labels" in aims and labelled:
+        if trial.background.classes < 2:
+            found["labels"] = "all rows are of one class, so there is no label to tell"
+        elif len(np.unique(trial.classes[trial.judge.label_rows])) < 2:
+            found["labels"] = (
+                "the label was not attacked: all rows that did not leak are of one class, so nothing can be told apart"
+            )
+    return found
+
+
+def _reason(error: Exception, attack: type[Attack], view: View) -> str:
+    if not all(np.isfinite(getattr(view, name)).all() for name in attack.reads(view)):
+        return "what it reads is not finite; if the training diverged, lower its learning rate"
+    if isinstance(error, TertiumError):
+        return str(error)
+    # The words of other errors may hold values.
+    return f"it failed with {type(error).__name__}, which is a fault of the attack and not of the run; please report it"
 
 
 def _run(
@@ -108,6 +157,7 @@ def _run(
     effort: Effort,
     seed: int,
     without_view: dict[str, Mapping[str, Score]],
+    notes: list[Skipped],
 ) -> list[AttackResult]:
     reads, target = attack.reads(trial.view), attack.target(trial.view)
     attacker = attack(trial.view, trial.background, effort=effort, seed=seed)
@@ -121,13 +171,22 @@ def _run(
     blind = trial if target == "peer block" else control
     noise = negative_view(blind.view, reads, attacker.epochs_seen, seed)
     negative = attack(noise, blind.background, seed=seed).evaluate(blind.judge).scores
+    comparable = [measure for measure in found.scores if all(measure in one for one in (baseline, positive, negative))]
+    for measure in found.scores:
+        if measure not in comparable:
+            why = (control.judge.undefined | blind.judge.undefined).get(measure, "it cannot be had of them")
+            notes.append(
+                Skipped(
+                    role, attack.name, f"{_MEASURES.get(measure, measure)} is not told, for its controls lack it: {why}"
+                )
+            )
     return [
         AttackResult(
             attack=attack.name,
             role=role,
             target=target,
             measure=measure,
-            score=score,
+            score=found.scores[measure],
             baseline=baseline[measure],
             positive_control=positive[measure],
             negative_control=negative[measure],
@@ -135,8 +194,9 @@ def _run(
             epochs_seen=attacker.epochs_seen,
             seconds=found.seconds,
             note=_note(target, measure, trial, attack),
+            class_mean=trial.judge.class_mean.get(measure) if target == "rows" else None,
         )
-        for measure, score in found.scores.items()
+        for measure in comparable
     ]
 
 
@@ -144,9 +204,10 @@ def _note(target: Target, measure: str, trial: Trial, attack: type[Attack]) -> s
     baseline = _BASELINES[target]
     if measure == "re_identification" and target == "rows":
         baseline = f"baseline: chance among {CANDIDATES} rows of a class"
-    if measure == "mse" and target == "rows":
-        baseline += f"; the mean of the leaked rows has {trial.judge.mean_row_error(trial.background):.4g}"
-    return "; ".join(filter(None, (baseline, attack.note)))
+    leaked = len(np.unique(trial.background.labels))
+    few = target == "labels" and leaked < trial.background.classes
+    gap = f"rows of {leaked} of {trial.background.classes} classes leaked" if few else ""
+    return "; ".join(filter(None, (baseline, gap, attack.note)))
 
 
 def _others_columns(view: View, targets: NDArray[np.float32]) -> NDArray[np.int64]:

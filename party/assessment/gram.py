@@ -28,6 +28,8 @@ from party.assessment.view import View
 Floats = NDArray[np.float64]
 
 _LEAST_ERROR = 1e-10
+_STILL = 1e-13
+"""An equation whose values vary by less, relative to their mean square, is rounding: it tells nothing of any row."""
 _SHRINKAGE = 1e-3
 _PASSES = 2
 
@@ -88,7 +90,9 @@ class Gram(RowAttack):
         fit = fit_ridge(targets, left_over)
         errors = np.mean((left_over - fit(targets)) ** 2, axis=0)
         inflation = fit.error / max(float(errors.sum()), 1e-300)
-        errors = np.maximum(errors * max(inflation, 1.0), _LEAST_ERROR * equations.var(axis=0) + 1e-300)
+        variance = equations.var(axis=0)
+        errors = np.maximum(errors * max(inflation, 1.0), _LEAST_ERROR * variance + 1e-300)
+        errors = np.where(variance > _STILL * np.mean(equations**2, axis=0), errors, np.inf)
         maps = rate * pushes + fit.weights
         centre = rate * (prior.mean @ pushes) + fit(prior.mean[None])[0]
         return prior.given(maps, equations - centre, errors)
@@ -123,7 +127,10 @@ class Prior:
         return cls(mean, np.linalg.inv(covariance + widening * np.eye(len(mean))))
 
     def given(self, maps: Floats, values: Floats, errors: Floats) -> Solution:
-        """The posterior mean of rows whose values [n, values] are (row - mean) maps plus errors of these variances [values]."""
+        """The posterior mean of rows whose values [n, values] are (row - mean) maps plus errors of these variances [values].
+
+        An infinite variance takes an equation out.
+        """
         weighted = maps / errors
         covariance = np.linalg.inv(self.precision + weighted @ maps.T)
         return Solution(self.mean + values @ (weighted.T @ covariance), float(np.trace(covariance)))

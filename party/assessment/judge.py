@@ -2,11 +2,14 @@
 
 | measure | is | interval | without the view |
 |---|---|---|---|
-| ``r2`` | 1 - sum (x - recovery)^2 / sum (x - mean)^2 over rows and columns, so columns count by their variance | bootstrap over rows | the leaked rows' class means |
+| ``r2`` | 1 - sum (x - recovery)^2 / sum (x - mean)^2 over rows and columns, so columns count by their variance | bootstrap over rows | the leaked rows' mean, about 0 |
 | ``mse`` | mean of (x - recovery)^2 over rows and columns | bootstrap over rows | the same |
 | ``re_identification`` | share of rows that are the nearest to their recovery among 100 of their class | Wilson | 0.01 |
-| ``ssim`` | mean structural similarity, where rows are images | bootstrap over rows | the leaked rows' class means |
+| ``ssim`` | mean structural similarity, where rows are images | bootstrap over rows | the leaked rows' mean |
 | ``auc`` | of the label; macro over classes when there are more than two | DeLong | 0.5 |
+
+The view of nobody tells a row's class, so a class mean is no baseline: what it reaches is told beside it, as what the class
+alone would give away.
 """
 
 from typing import Any, Final
@@ -33,8 +36,11 @@ class Judge:
     Attributes:
       rows: int64[judged], sorted positions on the views' row axis, none of them leaked.
       label_rows: int64[n - leaked], all that were not leaked.
-      baseline: by measure, what is reached without a view by somebody who knows each row's class: the class means of
-        the leaked rows; chance for re-identification and labels.
+      baseline: by measure, what is reached without a view: every row recovered as the mean of the leaked rows; chance for
+        re-identification and labels.
+      class_mean: by measure, what somebody reaches who has no view and is told each row's class: the class means of the
+        leaked rows. Empty where one class leaked, and without re-identification, which is among rows of a class anyhow.
+      undefined: why a measure of recoveries cannot be had of these rows, by measure; empty as a rule.
     """
 
     def __init__(
@@ -73,10 +79,22 @@ class Judge:
         everybody = np.zeros_like(classes)
         self._searches = self._draw(targets, classes, generator) or self._draw(targets, everybody, generator)
         chance = 1 / CANDIDATES
-        self.baseline = self.score(_class_means(background, classes, self.rows)) | {
+        self.undefined = {}
+        if not self._spread.any():
+            self.undefined["r2"] = (
+                "the rows to be judged are all alike in these columns, so there is nothing to explain"
+            )
+        if not self._searches:
+            self.undefined["re_identification"] = f"fewer than {CANDIDATES} rows are left to pick from"
+        mean = background.targets.mean(axis=0, dtype=np.float64)
+        self.baseline = self.score(np.tile(mean, (len(self.rows), 1))) | {
             "re_identification": Score(chance, chance, chance, len(self.rows)),
             "auc": Score(0.5, 0.5, 0.5, len(self.label_rows)),
         }
+        self.class_mean: dict[str, Score] = {}
+        if len(np.unique(background.labels)) > 1:
+            self.class_mean = self.score(_class_means(background, classes, self.rows))
+            self.class_mean.pop("re_identification", None)
 
     def score(self, recovery: Recovery) -> dict[str, Score]:
         """Every measure of a recovery [judged, columns] of ``rows``, by name.
@@ -113,10 +131,6 @@ class Judge:
         """``auc`` of scores [rows] (larger means class 1) or [rows, classes] for ``label_rows``."""
         truth = self._classes[self.label_rows]
         return {"auc": auc(truth, scores) if scores.ndim == 1 else macro_auc(truth, scores)}
-
-    def mean_row_error(self, background: Background) -> float:
-        """MSE of the one who recovers every row as the leaked rows' mean."""
-        return float(np.mean((self._truth - background.targets.mean(axis=0)) ** 2))
 
     def _draw(
         self, targets: NDArray[np.float32], classes: NDArray[np.int64], generator: np.random.Generator

@@ -43,8 +43,9 @@ class RecordedViews:
 
     Attributes:
       views: the neutral server's and every party's, of training rows.
-      predictions: the trained network's outputs on the test rows; None where no evaluation was recorded.
+      predictions: the trained network's outputs on the test rows; None where no evaluation of it was recorded.
       rows: int64[n], the training rows of the views; epochs: the epochs they keep; recorded_epochs: those at hand.
+      trained_epochs: those of the network whose weights are at hand.
       received: by role and kind of message.
     """
 
@@ -54,6 +55,7 @@ class RecordedViews:
     epochs: tuple[int, ...]
     recorded_epochs: int
     received: dict[str, dict[str, Received]]
+    trained_epochs: int
 
 
 def read_views(files: RunFiles, transcripts: Path, *, most_epochs: int | None = None) -> RecordedViews:
@@ -74,7 +76,13 @@ def read_views(files: RunFiles, transcripts: Path, *, most_epochs: int | None = 
     views = reading.views()
     received = {role: inventories[role].received for role in inventories}
     return RecordedViews(
-        views, _predictions(files, transcripts, inventories), rows, tuple(epochs), len(passes), received
+        views,
+        _predictions(files, transcripts, inventories),
+        rows,
+        tuple(epochs),
+        len(passes),
+        received,
+        _trained(files),
     )
 
 
@@ -262,12 +270,18 @@ def _epoch_bytes(files: RunFiles, rows: int) -> int:
     return 4 * rows * (first * widths[0] + 2 * widths[-1])
 
 
+def _trained(files: RunFiles) -> int:
+    return files.stack.held()[-1]  # a barrier has the number of the epoch that it was held after
+
+
 def _predictions(files: RunFiles, transcripts: Path, inventories: Mapping[str, Inventory]) -> View | None:
     """The label head's outputs on the test rows, from the last evaluation: what whoever is given predictions has."""
     holder = files.label_holder
     if not (seen := inventories[holder].evaluated):
         return None
     epoch, generation = max(seen, key=lambda one: (one[1], one[0]))
+    if epoch != _trained(files):  # the head is of another epoch than what was recorded
+        return None
     pieces: dict[tuple[int, int], Array] = {}
     for frame in training_frames(transcripts, holder, files.run):
         header = frame.header

@@ -121,6 +121,12 @@ def variant_table(found: Sequence[Outcome], targets: Sequence[Target]) -> str:
 def target_line(target: Target, found: Sequence[Outcome]) -> str:
     """The target, who meets it, and otherwise who comes closest at a score that it allows."""
     met = [one.name for one in found if target.verdict(one) == "met"]
+    beyond = [one.name for one in found if target.verdict(one) == "nothing to stack"]
+    aside = f" Nothing to stack, so neither met nor missed: {', '.join(beyond)}." if beyond else ""
+    return _result(target, found, met) + aside
+
+
+def _result(target: Target, found: Sequence[Outcome], met: Sequence[str]) -> str:
     if met:
         return f"* {target.sentence}: **met** by {', '.join(met)}."
     closest = target.closest(found)

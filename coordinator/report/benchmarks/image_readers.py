@@ -39,7 +39,8 @@ def image_part(records: Sequence[Record], plots: Path) -> str:
 
 def _row(record: Record) -> list[str]:
     by_server = [one for one in record["controls"] if one["role"] == SERVER and one["target"] == "rows"]
-    classes = [one["baseline"] for one in by_server if one["measure"] == "mse"]
+    # Records from before the class mean had its own place have it as the baseline.
+    classes = [one.get("class_mean", one["baseline"]) for one in by_server if one["measure"] == "mse"]
     cells = [f"{record['weight']:g}", str(record["seed"]), f"{record['utility']['value']:.3f}", _shown(classes[:1])]
     for measure, _ in _MEASURES:
         of_it = [one for one in by_server if one["measure"] == measure]
@@ -50,5 +51,5 @@ def _row(record: Record) -> list[str]:
     return cells
 
 
-def _shown(values: Sequence[float]) -> str:
-    return f"{values[0]:.3g}" if values else DASH
+def _shown(values: Sequence[float | None]) -> str:
+    return DASH if not values or values[0] is None else f"{values[0]:.3g}"

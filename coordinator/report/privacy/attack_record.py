@@ -21,6 +21,7 @@ class AttackRecord:
       target: "rows", "labels" or "peer block".
       score: what the attack reached; baseline: what is reached without the view.
       positive_control: where it must succeed; negative_control: on noise.
+      class_mean: what is reached by one who is told the row's class and nothing else; None where that is no question.
     """
 
     role: str
@@ -34,6 +35,7 @@ class AttackRecord:
     leaked_rows: int
     epochs_seen: int
     note: str
+    class_mean: ScoreRecord | None = None
 
 
 def attacks_of(record: RunRecord) -> tuple[AttackRecord, ...]:
@@ -53,6 +55,17 @@ def circumstances(record: RunRecord) -> Mapping[str, Any]:
     return next(reversed(of_kind(list(record.events), "attacks")), {})
 
 
+def skipped_of(record: RunRecord) -> tuple[tuple[str, str, str], ...]:
+    """(role, attack, sentence) of what the attacks that were run last could not measure; role or attack may be empty."""
+    listed = circumstances(record).get("skipped")
+    if not isinstance(listed, list):
+        return ()
+    lines = (
+        [str(one.get(key, "")) for key in ("role", "attack", "sentence")] for one in listed if isinstance(one, Mapping)
+    )
+    return tuple((role, attack, sentence) for role, attack, sentence in lines if sentence)
+
+
 def failure(record: RunRecord) -> str:
     """Why attacks failed that were tried last; empty where they did not."""
     tried = [event for event in record.events if event["event"] in ("attacks", "attacks_failed")]
@@ -62,8 +75,8 @@ def failure(record: RunRecord) -> str:
 def _attack(key: str, fields: Mapping[str, Any]) -> AttackRecord | None:
     role, _, rest = key.partition(".")
     attack, _, measure = rest.partition(".")
-    scores = scores_of({"score": fields} | {name: fields.get(name) for name in _CONTROLS})
-    if measure not in MEASURES or len(scores) != 1 + len(_CONTROLS):
+    scores = scores_of({"score": fields} | {name: fields.get(name) for name in (*_CONTROLS, "class_mean")})
+    if measure not in MEASURES or not scores.keys() >= {"score", *_CONTROLS}:
         return None
     counts = (fields.get(name) for name in ("leaked_rows", "epochs_seen"))
     leaked, epochs = (count if isinstance(count, int) else 0 for count in counts)
@@ -80,4 +93,5 @@ def _attack(key: str, fields: Mapping[str, Any]) -> AttackRecord | None:
         leaked,
         epochs,
         note,
+        scores.get("class_mean"),
     )

@@ -8,9 +8,20 @@ from typing import Any
 from coordinator.report import quantities
 from coordinator.report.privacy import words
 from coordinator.report.privacy.advice import Advice, Judged, PlanFacts, advice
-from coordinator.report.privacy.attack_record import MEASURES, AttackRecord, attacks_of, circumstances, failure
+from coordinator.report.privacy.attack_record import (
+    MEASURES,
+    AttackRecord,
+    attacks_of,
+    circumstances,
+    failure,
+    skipped_of,
+)
 from coordinator.report.privacy.verdict import Verdict, verdict
 from coordinator.report.run_record import RunRecord
+
+_LINEAR = {"inverse_mlp": "inverse_ridge", "stacked_mlp": "stacked_ridge", "peer_block_mlp": "peer_block"}
+"""What a network corrects (`party/assessment/inverse_models.py`)."""
+_SHOWN = 0.0005
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class PrivacySection:
     """Attributes:
     failure: why attacks could not be run; empty where they were, or were not wanted.
     table: (who, reader, measure, result, without the view, positive control, negative control, verdict).
+    skipped: what could not be measured, a sentence each.
     received: (role, what, messages, numbers, bytes).
     """
 
@@ -42,6 +54,7 @@ class PrivacySection:
     advice: tuple[Advice, ...]
     table: tuple[tuple[str, str, str, str, str, str, str, Verdict], ...]
     notes: tuple[str, ...]
+    skipped: tuple[str, ...]
     received: tuple[tuple[str, str, str, str, str], ...]
     recording: str
     local_dp: str
@@ -65,7 +78,9 @@ def privacy_section(record: RunRecord) -> PrivacySection:
                 for one, _ in judged
                 for remark in words.remarks(one.note)
             )
-        ),
+        )
+        + _nothing_beyond(judged),
+        skipped=tuple(dict.fromkeys(_skipped(*line) for line in skipped_of(record))),
         received=_received(logged),
         recording=_recording(logged),
         local_dp=_local_dp(record),
@@ -95,6 +110,8 @@ def findings(judged: Judged) -> tuple[Finding, ...]:
 def _line(attack: AttackRecord, found: Verdict) -> tuple[str, str, str, str, str, str, str, Verdict]:
     scores = (attack.score, attack.baseline, attack.positive_control, attack.negative_control)
     result, without, positive, negative = (words.shown(attack.measure, score) for score in scores)
+    if attack.class_mean is not None:
+        without = f"{without}; class known {attack.class_mean.value:.3f}"
     who = f"{words.role_words(attack.role)} → {words.target_words(attack.target)}"
     measure = words.MEASURE_WORDS[attack.measure]
     return who, words.attack_words(attack.attack), measure, result, without, positive, negative, found
@@ -108,13 +125,54 @@ def _setting(judged: Judged, logged: Mapping[str, Any]) -> str:
     rows = _whole(logged.get("rows"))
     of = f" of {rows:,} training rows" if rows else ""
     epochs = logged.get("epochs")
-    seen = f", reading {len(epochs)} epoch{'s' if len(epochs) > 1 else ''}" if isinstance(epochs, list) else ""
+    recorded = _whole(logged.get("recorded_epochs"))
+    seen = f", reading {_epochs_read(epochs, recorded)}" if isinstance(epochs, list) else ""
     effort = logged.get("effort")
     named = f" Effort: {effort}." if isinstance(effort, str) else ""
     return (
         f"Readers were trained afresh on {leaked:,} leaked rows{of} at most{seen}, and judged on rows they were never "
-        f"given.{named}"
+        f"given.{named}{_not_recorded(recorded, _whole(logged.get('trained_epochs')))}"
     )
+
+
+def _epochs_read(epochs: Sequence[object], recorded: int | None) -> str:
+    """ "20 epochs"; "5 of 8 epochs (the first and the last 4)"."""
+    count = len(epochs)
+    if recorded is None or recorded <= count:
+        return f"{count} epoch{'s' if count > 1 else ''}"
+    last = "the last" if count <= 2 else f"the last {count - 1}"
+    return f"{count} of {recorded} epochs ({last if count == 1 else f'the first and {last}'})"
+
+
+def _not_recorded(recorded: int | None, trained: int | None) -> str:
+    if recorded is None or trained is None or recorded >= trained:
+        return ""
+    return (
+        f" Only {recorded} of {trained} epochs are whole in the recording, which ends at 2 GiB a role: what was received in the others "
+        "is in no number here, so these numbers are too low rather than too high."
+    )
+
+
+def _skipped(role: str, attack: str, sentence: str) -> str:
+    whose = [words.role_words(role)] if role else []
+    return f"{', '.join([*whose, *([words.attack_words(attack)] if attack else [])])}: {sentence}.".removeprefix(": ")
+
+
+def _nothing_beyond(judged: Judged) -> tuple[str, ...]:
+    """Of every network that ended where it had started, at the linear reader: two equal lines are no mistake."""
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    for one, _ in judged:
+        values.setdefault((one.role, one.attack), {})[one.measure] = one.score.value
+    return tuple(
+        f"{words.role_words(role)}, {words.attack_words(attack)}: it starts from what the linear reader finds and found nothing beyond it, so "
+        "their lines are alike."
+        for (role, attack), found in values.items()
+        if (linear := _LINEAR.get(attack)) and (role, linear) in values and _alike(found, values[role, linear])
+    )
+
+
+def _alike(found: Mapping[str, float], linear: Mapping[str, float]) -> bool:
+    return found.keys() == linear.keys() and all(abs(found[one] - linear[one]) < _SHOWN for one in found)
 
 
 def _received(logged: Mapping[str, Any]) -> tuple[tuple[str, str, str, str, str], ...]:

@@ -1,11 +1,13 @@
 """What an attack's numbers mean, by stated rules; the page prints them.
 
 How much is leaked is counted from what is reached without the view (0) to a perfect recovery (1):
-share = (score - baseline) / (perfect - baseline), and for an error (baseline - score) / baseline.
+share = (score - baseline) / (perfect - baseline), and for an error (baseline - score) / baseline. Of rows the baseline is the
+leaked rows' mean, R² about 0: nobody is given a row's class, so what the class tells is part of the leak.
 
 | verdict | when |
 |---|---|
 | untested | the positive control does no better than the baseline: this attacker fails where it must succeed |
+| untested | the positive control comes less than half the way to perfect, and the share is below 10 % or the intervals meet: what a weak attacker misses may be there |
 | unsound | the negative control beats the baseline by more than 5 % of the way: it finds something in noise |
 | none found | the score's interval reaches the baseline's, or the share is below 2 % |
 | slight | share below 10 % |
@@ -30,8 +32,8 @@ TONES = {
     "severe": "bad",
 }
 
-NOISE, NOTHING, SLIGHT, NOTICEABLE = 0.05, 0.02, 0.1, 0.5
-LIMITS = {"noise": NOISE, "nothing": NOTHING, "slight": SLIGHT, "noticeable": NOTICEABLE}
+NOISE, NOTHING, SLIGHT, NOTICEABLE, WORKS = 0.05, 0.02, 0.1, 0.5, 0.5
+LIMITS = {"works": WORKS, "noise": NOISE, "nothing": NOTHING, "slight": SLIGHT, "noticeable": NOTICEABLE}
 """Shares, as the page states them."""
 
 _PERFECT = 1.0
@@ -67,6 +69,9 @@ def verdict(attack: AttackRecord) -> Verdict:
     noise = _share(attack.negative_control.value, baseline.value, error)
     if noise > NOISE and _beats(attack.negative_control, baseline, error):
         return Verdict("unsound", share)
+    works = _share(attack.positive_control.value, baseline.value, error) >= WORKS
+    if not works and (share < SLIGHT or not _beats(attack.score, baseline, error)):
+        return Verdict("untested", share)
     if share < NOTHING or not _beats(attack.score, baseline, error):
         return Verdict("none found", share)
     return Verdict("slight" if share < SLIGHT else "noticeable" if share < NOTICEABLE else "severe", share)

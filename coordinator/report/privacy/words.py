@@ -1,5 +1,7 @@
 """Attacks in words that need no knowledge of machine learning."""
 
+from collections.abc import Callable
+
 from coordinator.report.events import ScoreRecord
 from coordinator.report.privacy.attack_record import AttackRecord
 
@@ -69,6 +71,7 @@ def sentence(attack: AttackRecord) -> str:
     found, plain = attack.score, attack.baseline
     peers = attack.target == "peer block"
     without = "from its own columns alone" if peers else "without this view"
+    known = attack.class_mean
     if attack.measure == "re_identification":
         guess = f"{without} it would be" if peers else "guessing would be"
         whose = "of the other parties' records" if peers else "records"
@@ -84,20 +87,27 @@ def sentence(attack: AttackRecord) -> str:
     if attack.measure == "ssim":
         return (
             f"Recovered images are like the originals to {found.value:.2f}{interval(found, as_percent=False)}, where 1 is "
-            f"equal; {without} {plain.value:.2f}."
+            f"equal; {without} {plain.value:.2f}{_class_alone(known, '{:.2f}'.format)}."
         )
     if attack.measure == "mse":
-        return f"Recovered values are off by {found.value:.3g} (mean square); {without} by {plain.value:.3g}."
+        alone = _class_alone(known, "by {:.3g}".format)
+        return f"Recovered values are off by {found.value:.3g} (mean square); {without} by {plain.value:.3g}{alone}."
     return (
         f"The reader recovers {percent(max(found.value, 0.0))} of what makes a record differ from the average"
-        f"{interval(found)}; {without} {percent(max(plain.value, 0.0))}."
+        f"{interval(found)}; {without} {percent(max(plain.value, 0.0))}"
+        f"{_class_alone(known, lambda value: percent(max(value, 0.0)))}."
     )
+
+
+def _class_alone(known: ScoreRecord | None, words: Callable[[float], str]) -> str:
+    """Nobody is given a record's class; what it alone would tell helps to read what was recovered."""
+    return "" if known is None else f", and from the record's class alone, if it were known, {words(known.value)}"
 
 
 def remarks(note: str) -> tuple[str, ...]:
     """The parts of a result's note that are about its attack; what the baseline is, the page says once for all."""
     parts = (part.strip() for part in note.split(";"))
-    return tuple(part for part in parts if part and not part.startswith(("baseline:", "the mean of the leaked rows")))
+    return tuple(part for part in parts if part and not part.startswith("baseline:"))
 
 
 def shown(measure: str, score: ScoreRecord) -> str:

@@ -97,7 +97,9 @@ def test_figures_of_an_attacked_run(tmp_path):
     figures = run_figures(plan, read_run(left_by_a_run(tmp_path / "r", 0.75, r2=0.5)), QUICK)
     leakage, (control, *_) = figures.pop("leakage"), figures.pop("controls")
     assert (control["attack"], control["measure"], control["value"]) == ("inverse_ridge", "r2", 0.5)
-    assert set(control) == {"role", "attack", "measure", "target", "value", "baseline", "positive", "negative"}
+    names = {"role", "attack", "measure", "target", "value", "baseline", "class_mean", "positive", "negative"}
+    assert set(control) == names
+    assert control["class_mean"] is None
     assert figures == {
         "run": "r",
         "seed": 7,

@@ -29,14 +29,20 @@ def test_errors_by_hand():
         assert score.n == 3
 
 
-def test_the_baseline_is_the_class_mean_of_the_leaked_rows():
-    # Leaked: class 0 has rows 0 and 2, mean 1; class 1 has row 10. Judged: 3 (class 0), 14 (class 1): squares 4, 16.
+def test_the_baseline_is_the_mean_of_the_leaked_rows_and_class_means_stand_beside_it():
+    # Leaked: class 0 has rows 0 and 2, mean 1; class 1 has row 10; all of them mean 4. Judged: 3 (class 0), 14 (class 1),
+    # their mean 8.5 and squares about it 2 * 5.5^2 = 60.5. Squares from 4: 1, 100; from the class means: 4, 16.
     targets = np.array([[0], [2], [10], [3], [14]], np.float32)
     classes = np.array([0, 0, 1, 0, 1])
     known = background(targets, [0, 1, 2], classes)
     judge = Judge(targets, classes, known, at_most=10, seed=0)
-    assert judge.baseline["mse"].value == pytest.approx(10)
-    assert judge.mean_row_error(known) == pytest.approx(((3 - 4) ** 2 + (14 - 4) ** 2) / 2)
+    assert judge.baseline["mse"].value == pytest.approx(50.5)
+    assert judge.baseline["r2"].value == pytest.approx(1 - 101 / 60.5)
+    assert {name: score.value for name, score in judge.class_mean.items()} == {
+        "mse": pytest.approx(10),
+        "r2": pytest.approx(1 - 20 / 60.5),
+    }
+    assert set(judge.undefined) == {"re_identification"}
     assert judge.baseline["auc"].value == 0.5
     assert judge.baseline["re_identification"].value == 0.01
 
@@ -78,6 +84,8 @@ def test_rows_that_are_equal_share_the_find():
     scores = judge.score(np.full((50, 2), 7, np.float32))
     assert scores["re_identification"].value == pytest.approx(0.01)
     assert "r2" not in scores  # rows that do not differ have no variance to explain
+    assert set(judge.undefined) == {"r2"}
+    assert judge.class_mean == {}  # one class leaked, so its mean is the baseline
 
 
 def test_small_classes_are_left_out_and_when_all_are_small_everybody_is_one_class():
@@ -114,3 +122,15 @@ def test_a_recovery_must_be_finite_and_fit():
     for recovery in (np.zeros((4, 4)), np.full((5, 4), np.nan)):
         with pytest.raises(BadInputError, match="recovery"):
             judge.score(recovery)
+
+
+def test_the_class_that_nobody_is_given_is_no_baseline():
+    """A reader that tells the class and nothing else leaks what the class tells: R2 as of the class mean, baseline 0."""
+    targets, classes = table(n=4000, columns=3)
+    judge = Judge(targets, classes, background(targets, range(400), classes), at_most=2000, seed=0)
+    told = np.tile(5.0 * classes[judge.rows][:, None], (1, 3))
+    found = judge.score(told)["r2"].value
+    # Within a class variance 1, between them 2.5^2: R2 = 6.25 / 7.25.
+    assert found == pytest.approx(6.25 / 7.25, abs=0.02)
+    assert judge.class_mean["r2"].value == pytest.approx(found, abs=0.01)
+    assert abs(judge.baseline["r2"].value) < 0.01

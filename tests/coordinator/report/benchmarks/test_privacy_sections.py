@@ -108,9 +108,11 @@ def test_verdicts_by_hand(log):
         "quiet": ("met", "met"),
         "dear": ("costs", "met"),
         "loud": ("leaks and costs", "leaks and costs"),
-        "once": ("met", "leaks"),
+        "once": ("nothing to stack", "leaks"),
     }
-    assert target_line(stacking, swept(log)).endswith("**met** by quiet, once.")
+    assert target_line(stacking, swept(log)).endswith(
+        "**met** by quiet. Nothing to stack, so neither met nor missed: once."
+    )
 
 
 def test_without_the_plan_as_it_is_cost_is_not_measured(log):
@@ -149,7 +151,7 @@ def test_the_frontier_stands_on_the_page_with_a_plot_a_leak(log, tmp_path):
     assert first[8] == "0.500 (0.438–0.562) [0.000]"
     assert second[:3] == ["width 2, λ 1, noise 0.5", "0.750 (0.688–0.812)", "+0.1250"]
     assert second[5] == second[7] == second[8] == "–"
-    assert second[9:] == ["costs", "costs"]
+    assert second[9:] == ["nothing to stack", "costs"]
     for name in ("re-identification", "r2", "label-auc"):
         assert f"benchmarks/frontier-fraud-{name}.png" in page
         assert (tmp_path / "benchmarks" / f"frontier-fraud-{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -228,8 +230,8 @@ def test_without_records_there_is_no_section(tmp_path):
     assert frontier.section([], tmp_path) == defender.section([], tmp_path) == ""
 
 
-def control(attack, role, measure, value, positive, negative, target="rows", baseline=0.5):
-    return {
+def control(attack, role, measure, value, positive, negative, target="rows", baseline=0.5, **more):
+    return more | {
         "role": role,
         "attack": attack,
         "measure": measure,
@@ -272,9 +274,9 @@ def test_controls_are_told_over_all_runs_of_a_sweep():
 
 def test_recovered_images_stand_beside_what_fresh_attackers_reach(tmp_path):
     reached = [
-        control("paper_attacker", "neutral-server", "mse", 0.0625, 0, 0, baseline=0.0675),
-        control("inverse_ridge", "neutral-server", "mse", 0.0004, 0, 0, baseline=0.0675),
-        control("inverse_mlp", "neutral-server", "mse", 0.0009, 0, 0, baseline=0.0675),
+        control("paper_attacker", "neutral-server", "mse", 0.0625, 0, 0, baseline=0.125, class_mean=0.0675),
+        control("inverse_ridge", "neutral-server", "mse", 0.0004, 0, 0, baseline=0.125, class_mean=0.0675),
+        control("inverse_mlp", "neutral-server", "mse", 0.0009, 0, 0, baseline=0.125, class_mean=0.0675),
         control("paper_attacker", "neutral-server", "re_identification", 0.125, 0, 0),
         control("inverse_ridge", "neutral-server", "re_identification", 1.0, 0, 0),
         control("peer_block", "feature-holder", "mse", 0.0001, 0, 0, target="peer block"),
@@ -288,3 +290,20 @@ def test_recovered_images_stand_beside_what_fresh_attackers_reach(tmp_path):
     assert line == ["100", "1", "0.894", "0.0675", "0.0625", "0.0004", "–", "–", "0.125", "1"]
     assert text.count(f"]({tmp_path.name}/one.png)") == 1
     assert image_readers.image_part([{"weight": 0.0, "seed": 1}], tmp_path) == ""
+
+
+def test_class_means_of_older_records_stand_where_the_baseline_stood(tmp_path):
+    older = control("inverse_ridge", "neutral-server", "mse", 0.0625, 0, 0, baseline=0.0675)
+    for one, wanted in ((older, "0.0675"), (older | {"class_mean": None}, "–")):
+        record = {"weight": 1.0, "seed": 1, "utility": {"value": 0.5}, "controls": [one], "picture": "one.png"}
+        assert rows(image_readers.image_part([record], tmp_path))[1][3] == wanted
+
+
+def test_a_setting_with_nothing_to_stack_is_not_the_closest(log):
+    quiet(log, "none", 0.875, plain=True, one=0.25, every=0.5)
+    quiet(log, "once", 0.875, one=0.25, every=None)
+    stacking, _ = targets_for("auc")
+    assert stacking.closest(swept(log))[0].name == "none"
+    assert target_line(stacking, swept(log)).endswith(
+        "none leaks least, 0.250 too much. Nothing to stack, so neither met nor missed: once."
+    )

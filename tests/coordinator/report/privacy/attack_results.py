@@ -20,6 +20,7 @@ def entry(
     target: str = "rows",
     epochs_seen: int = 1,
     note: str = "",
+    class_mean: float | None = None,
 ) -> dict[str, Any]:
     return {
         **score(value, spread),
@@ -31,6 +32,7 @@ def entry(
         "epochs_seen": epochs_seen,
         "seconds": 0.5,
         "note": note,
+        **({} if class_mean is None else {"class_mean": score(class_mean)}),
     }
 
 
@@ -39,6 +41,15 @@ def record(role: str, attack: str, measure: str, value: float, baseline: float, 
     found = entry(value, baseline, **fields)
     scores = [found, found["baseline"], found["positive_control"], found["negative_control"]]
     parsed = [ScoreRecord(one["value"], one["low"], one["high"], one["n"]) for one in scores]
+    known = found.get("class_mean")
     return AttackRecord(
-        role, attack, measure, found["target"], *parsed, found["leaked_rows"], found["epochs_seen"], found["note"]
+        role,
+        attack,
+        measure,
+        found["target"],
+        *parsed,
+        found["leaked_rows"],
+        found["epochs_seen"],
+        found["note"],
+        None if known is None else ScoreRecord(known["value"], known["low"], known["high"], known["n"]),
     )

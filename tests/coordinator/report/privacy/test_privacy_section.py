@@ -1,7 +1,7 @@
 """The page a data-protection officer reads: sentences, verdicts, advice, and honesty where nothing was measured."""
 
 import pytest
-from attack_results import record
+from attack_results import entry, record
 from reading import Reading
 
 from coordinator.report.page import write_report
@@ -34,9 +34,24 @@ def test_a_party_is_compared_with_its_own_columns_alone():
 
 
 def test_remarks_leave_out_what_the_page_says_once():
-    note = "baseline: class means of the leaked rows; the mean of the leaked rows has 1.016; exact for full batches"
+    note = "baseline: the mean of the leaked rows; exact for full batches"
     assert remarks(note) == ("exact for full batches",)
     assert remarks("baseline: chance") == ()
+
+
+@pytest.mark.parametrize(
+    ("measure", "ending"),
+    [
+        ("r2", "; without this view 0 %, and from the record's class alone, if it were known, 69 %."),
+        ("ssim", "; without this view 0.00, and from the record's class alone, if it were known, 0.69."),
+        ("mse", "; without this view by 0, and from the record's class alone, if it were known, by 0.69."),
+    ],
+)
+def test_what_the_class_alone_tells_stands_beside_what_is_reached_without_the_view(measure, ending):
+    fields = {"class_mean": 0.69}
+    assert sentence(record("neutral-server", "inverse_ridge", measure, 0.7, 0.0, **fields)).endswith(ending)
+    plain = sentence(record("neutral-server", "inverse_ridge", measure, 0.7, 0.0))
+    assert "class alone" not in plain
 
 
 @pytest.mark.parametrize(
@@ -154,3 +169,62 @@ def test_every_message_with_numbers_has_words():
     }
     assert {"share", "defender_share", "first_activation"} <= numbers
     assert numbers <= set(RECEIVED_WORDS)
+
+
+def attacked_with(directory, **fields):
+    import json
+
+    log = directory / "events.jsonl"
+    event = json.loads(log.read_text(encoding="utf-8").splitlines()[-1]) | fields
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(event) + "\n")
+    return Reading(write_report(directory).read_text(encoding="utf-8")).words("privacy")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "words"),
+    [
+        ([1, 5, 6, 7, 8], "reading 5 of 8 epochs (the first and the last 4), and"),
+        ([1, 8], "reading 2 of 8 epochs (the first and the last), and"),
+        ([8], "reading 1 of 8 epochs (the last), and"),
+        ([1, 2, 3, 4, 5, 6, 7, 8], "reading 8 epochs, and"),
+    ],
+)
+def test_which_epochs_were_read(attacked_run, epochs, words):
+    assert words in attacked_with(attacked_run, epochs=epochs, recorded_epochs=8, trained_epochs=8)
+
+
+def test_a_recording_that_ended_early_is_told(attacked_run):
+    words = attacked_with(attacked_run, epochs=[1, 2, 3], recorded_epochs=3, trained_epochs=20)
+    assert "Only 3 of 20 epochs are whole in the recording" in words
+    whole = attacked_with(attacked_run, epochs=[1, 2, 3], recorded_epochs=20, trained_epochs=20)
+    assert "whole in the recording" not in whole
+
+
+def test_what_could_not_be_measured_is_told(attacked_run):
+    skipped = [
+        {"role": "neutral-server", "attack": "gram", "sentence": "it failed with KeyError"},
+        {"role": "feature-holder", "attack": "", "sentence": "all rows are of one class"},
+        {"role": "", "attack": "", "sentence": "no picture"},
+        "no line",
+    ]
+    words = attacked_with(attacked_run, skipped=skipped)
+    assert "Not measured. | The neutral server, equations from successive steps: it failed with KeyError." in words
+    assert "A party without the label: all rows are of one class." in words
+    assert "no picture." in words
+    assert "no line" not in words
+
+
+def test_a_network_that_found_nothing_beyond_its_ridge_is_told(write_run):
+    def run(r2):
+        attacks = {
+            "neutral-server.inverse_ridge.r2": entry(0.3, 0.0, class_mean=0.25),
+            "neutral-server.inverse_mlp.r2": entry(r2, 0.0),
+        }
+        return privacy_section(read_run(write_run([{"event": "submitted"}], {"privacy": {"attacks": attacks}})))
+
+    alike, apart = run(0.30004), run(0.31)
+    told = "The neutral server, neural reader, last epoch: it starts from what the linear reader finds and found nothing beyond it"
+    assert [note.startswith(told) for note in alike.notes] == [True]
+    assert apart.notes == ()
+    assert [line[4] for line in alike.table] == ["0.000; class known 0.250", "0.000"]

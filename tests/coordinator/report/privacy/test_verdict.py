@@ -19,6 +19,20 @@ from coordinator.report.privacy.verdict import verdict
         ("mse", 0.1, 0.5, {"positive": 0.01, "negative": 0.5}, "severe", 0.8),
         ("mse", 0.6, 0.5, {"positive": 0.01, "negative": 0.5}, "none found", -0.2),
         ("r2", 0.9, 0.1, {"positive": 0.1}, "untested", 0.8 / 0.9),  # it fails where it must succeed
+        ("r2", 0.15, 0.1, {"positive": 0.54}, "untested", 0.05 / 0.9),  # 49 % of the way: what it misses may be there
+        ("r2", 0.15, 0.1, {"positive": 0.56}, "slight", 0.05 / 0.9),  # 51 %
+        ("r2", 0.1, 0.1, {"positive": 0.54}, "untested", 0.0),
+        ("r2", 0.6, 0.1, {"positive": 0.5}, "severe", 0.5 / 0.9),  # what a weak reader finds is there
+        ("r2", 0.3, 0.1, {"positive": 0.5, "spread": 0.3}, "untested", 0.2 / 0.9),
+        ("auc", 0.5, 0.5, {"positive": 0.74}, "untested", 0.0),
+        (
+            "mse",
+            0.5,
+            0.5,
+            {"positive": 0.3, "negative": 0.5},
+            "untested",
+            0.0,
+        ),  # an error of 0.25 would be half the way
         ("r2", 0.9, 0.1, {"negative": 0.3}, "unsound", 0.8 / 0.9),  # it succeeds on noise
         ("r2", 0.9, 0.1, {"negative": 0.12}, "severe", 0.8 / 0.9),  # 2 % of the way on noise is no alarm
         ("r2", 1.0, 1.0, {"spread": 0.0}, "untested", 0.0),  # nothing to learn: no control can beat the baseline
