@@ -25,6 +25,24 @@ _ALWAYS: tuple[Disclosure, ...] = (
         "it plans rounds; no tensor of rows reaches it",
     ),
 )
+_DEFENDED: tuple[Disclosure, ...] = (
+    (
+        "every party",
+        "h₁ of every training row in every epoch",
+        "its defender reads it; with its own XᵢΘᵢ it gives away the sum of the others' contributions as far as the "
+        "activation can be inverted",
+    ),
+    (
+        "neutral server",
+        "Σᵢ ∂dᵢ/∂h₁ of every training row, the decoded sum of the defenders' gradients",
+        "it trains the network against the defenders; every party's columns enter it, without the noise of z1_noise",
+    ),
+    (
+        "neutral server",
+        "one masked share of that sum per party",
+        "uniform words; only the sum of all is decoded",
+    ),
+)
 _BY_PROTOCOL: dict[str, tuple[Disclosure, ...]] = {
     "masked_sum": (),
     "beaver": (
@@ -39,7 +57,8 @@ _BY_PROTOCOL: dict[str, tuple[Disclosure, ...]] = {
 
 
 def disclosures_of(run_directory: Path) -> tuple[Disclosure, ...]:
-    """The rows for the run's protocol."""
+    """The rows for the run's protocol, and for its defender where the plan has one."""
     plan = tomllib.loads((run_directory / "plan.toml").read_text(encoding="utf-8"))
     protocol = plan.get("first_layer", {}).get("protocol", "masked_sum")
-    return _ALWAYS + _BY_PROTOCOL[protocol]
+    defended = _DEFENDED if "defender" in plan else ()
+    return _ALWAYS + _BY_PROTOCOL[protocol] + defended
