@@ -77,7 +77,7 @@ def attack_run(
         document["attacks"] |= result.document()
     if image is not None and shape is not None:
         document["image"] = draw_recoveries(
-            recorded.views[0], targets, labels, image, shape, effort=effort, fraction=leaked_fraction, seed=seed
+            recorded.views, targets, labels, image, shape, effort=effort, fraction=leaked_fraction, seed=seed
         )
     document["seconds"] = time.perf_counter() - started
     write_durably(out, json.dumps(document).encode())
