@@ -97,10 +97,14 @@ def _mitigations(plan: Plan) -> dict[str, Any]:
 
 
 def _releases(record: RunRecord) -> int:
-    """How often a training row's z1 may have been sent in training: every epoch that was trained, again after a resume
-    too, and one for each generation that ended, or is, on the way through one: counted too often rather than too seldom."""
+    """How often a training row's z1 may have been sent in training: every epoch that was trained, again after a resume too,
+    and one for each generation that ended, or is, on the way through one: counted too often rather than too seldom. All epochs
+    with a frozen first layer send the same (party/first_layer/row_noise.py) and count as one."""
+    trains = record.plan.protection.spec.trains_first_layer
+    epochs = [event["epoch"] for event in _of(record, "epoch")]
+    moving = sum(trains(epoch) for epoch in epochs)
     unfinished = len(_of(record, "resumed")) + (record.state is not RunState.DONE)
-    return len(_of(record, "epoch")) + unfinished
+    return moving + (moving < len(epochs)) + unfinished
 
 
 def _local_dp(record: RunRecord) -> dict[str, Any]:
@@ -114,8 +118,8 @@ def _local_dp(record: RunRecord) -> dict[str, Any]:
     whole = gaussian_epsilon(mu, found.delta)
     given = [
         "first-layer weights and row encoding, which are trained from the rows without noise",
-        f"one party's part of a row (if the row changes at all {parties} parties, epsilon is {whole:.3g} against whoever "
-        "sees only the sum)",
+        f"one party's part of a row (if the row changes at all {parties} parties, epsilon is {whole:.3g}, and rests on all of "
+        "them adding their noise)",
         "this run's training alone: every prediction on such a row and every other run over it adds a release that is "
         "not counted here",
     ]

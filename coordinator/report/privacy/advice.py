@@ -12,6 +12,7 @@ from typing import Any
 from coordinator.report.privacy.attack_record import AttackRecord
 from coordinator.report.privacy.verdict import Verdict
 from coordinator.report.privacy.words import attack_words, percent, role_words
+from coordinator.report.quantities import three_digits
 from kernel.gaussian_accounting import local_privacy
 
 NARROW = 16
@@ -81,7 +82,7 @@ def _without_defender(found: Sequence[AttackRecord]) -> Advice:
 def _about_rows(judged: Judged, found: Sequence[AttackRecord], plan: PlanFacts) -> list[Advice]:
     given, reason = [], _reason(found)
     width = plan.widths[0] if plan.widths else 0
-    if (gain := _stacking_gain(judged)) and not plan.protection.get("freeze_first_layer_after"):
+    if (gain := _stacking_gain(judged)) and plan.protection.get("freeze_first_layer_after") is None:
         given.append(
             Advice(
                 "[protection] freeze_first_layer_after = 1",
@@ -117,7 +118,8 @@ def _about_rows(judged: Judged, found: Sequence[AttackRecord], plan: PlanFacts) 
             Advice(
                 f"[protection] z1_noise = 0.5, row_norm = {bounds['row_norm']:g}, weight_norm = 1.0",
                 "Add noise to z₁ inside the masks, with rows and weights bounded so that training cannot scale it away. "
-                "row_norm is the length of a typical row here, the root of a party's number of columns."
+                "row_norm is the length of a typical row of standardised columns, the root of a party's number of them; where "
+                "columns are scaled to 0 and 1 rows are shorter, and a bound nearer to them promises more."
                 f"{_promise(plan, 0.5, bounds)}",
                 f"{reason} The plan adds no noise.",
             )
@@ -144,9 +146,11 @@ def _promise(plan: PlanFacts, noise: float, bounds: Mapping[str, Any]) -> str:
     rows, weights = (float(bounds.get(name) or 0.0) for name in ("row_norm", "weight_norm"))
     if not rows or not weights:
         return ""
-    found = local_privacy(noise, rows, weights, plan.epochs)
+    frozen = plan.protection.get("freeze_first_layer_after")
+    releases = plan.epochs if frozen is None else int(frozen) + 1  # a frozen first layer sends one draw again and again
+    found = local_privacy(noise, rows, weights, releases)
     return (
-        f" Over {plan.epochs} epoch{'s' if plan.epochs > 1 else ''} that is ε = {found.epsilon:,.3g} at "
+        f" Over {plan.epochs} epoch{'s' if plan.epochs > 1 else ''} that is ε = {three_digits(found.epsilon)} at "
         f"δ = {found.delta:g} ({found.relation}, weights as given): the larger ε, the less is promised, and only attacks "
         "tell what it is worth."
     )

@@ -173,7 +173,7 @@ def _price(record: RunRecord, found: Sequence[Finding]) -> str:
         split = record.scores[name].value
         cost = (
             f"With {measures} the network scores {name.replace('_', ' ')} {quantities.score(split)}; the plain network of "
-            f"this report, which has neither, {quantities.score(plain.value)} ({quantities.gap(split - plain.value)})."
+            f"this report, which has none of it, {quantities.score(plain.value)} ({quantities.gap(split - plain.value)})."
         )
     if not found:
         return f"{cost} What is read in spite of it was not measured."

@@ -31,6 +31,20 @@ def test_without_one_no_party_is_said_to_see_h1(saw):
     assert [what for role, what in saw(TEXT) if "h₁" in what] == ["z₁ = Σ XᵢΘᵢ of every mini-batch, h₁…h_L, ∂L/∂h_L"]
 
 
+@pytest.mark.parametrize(
+    ("protection", "told"),
+    [
+        ("", ["∂L/∂z₁ of every mini-batch"]),
+        ("freeze_first_layer_after = 1", ["∂L/∂z₁ of every mini-batch of the first epoch"]),
+        ("freeze_first_layer_after = 3", ["∂L/∂z₁ of every mini-batch of the first 3 epochs"]),
+        ("freeze_first_layer_after = 0", []),
+    ],
+)
+def test_gradients_go_to_parties_while_their_weights_move(saw, protection, told):
+    found = saw(TEXT.replace("epochs = 2", "epochs = 9") + f"\n[protection]\n{protection}\n")
+    assert [what for role, what in found if role == "every party"] == told
+
+
 def test_beaver_adds_its_openings_and_its_dealer(saw):
     told = saw(TEXT.replace("masked_sum", "beaver"))
     assert ("dealer (coordinator)", "the randomness of all triples") in told

@@ -157,7 +157,7 @@ def test_what_protection_cost_stands_beside_what_is_read_in_spite_of_it(attacked
     assert privacy_section(read_run(attacked_run)).price == ""
     told = privacy_section(read_run(protected(attacked_run, defender={"weight": 100.0}))).price
     assert told.startswith(
-        "With [defender] the network scores auc 0.9660; the plain network of this report, which has neither, 0.9660 (-4.0e-05)."
+        "With [defender] the network scores auc 0.9660; the plain network of this report, which has none of it, 0.9660 (-4.0e-05)."
     )
     assert "of the records, the neutral server by “linear reader, all epochs together” (severe: Of 100 records" in told
     assert "of the label, a party without the label (party-b) by “direction of the gradient” (severe" in told
