@@ -15,9 +15,9 @@ from coordinator.report.privacy.words import attack_words, percent, role_words
 from coordinator.report.quantities import three_digits
 from kernel.gaussian_accounting import local_privacy
 
-NARROW = 16
-"""A first layer up to this wide is narrow enough for a defender to pay beside noise (issue 5: 0.27 fell to 0.115)."""
 LEAST_WIDTH = 2
+NARROW = 16
+"""The widest first layer that is advised, however many columns there are."""
 _COLUMNS_A_UNIT = 4
 """A first layer that is to hide anything has at most one unit for this many columns."""
 _NAMED = 3
@@ -56,7 +56,7 @@ def advice(judged: Judged, plan: PlanFacts) -> tuple[Advice, ...]:
     peers = [attack for attack, _ in leaks if attack.target == "peer block"]
     given: list[Advice] = []
     if plan.defender and (peers or by_server):
-        given.append(_without_defender(peers or by_server))
+        given.append(_without_defender([*by_server, *peers]))
     if outputs := [attack for attack, _ in leaks if attack.role == "predictions"]:
         given.append(
             Advice("", "Give predictions out rounded, or as a class without its probability.", _reason(outputs))
@@ -73,14 +73,17 @@ def advice(judged: Judged, plan: PlanFacts) -> tuple[Advice, ...]:
 def _without_defender(found: Sequence[AttackRecord]) -> Advice:
     return Advice(
         "",
-        "Train without the defender, that is, without [defender]: h₁ then stays at the neutral server, which no longer "
-        "decodes the defenders' gradients, and the score that the defender cost comes back.",
+        "Train without the defender, that is, without [defender]: h₁ then stays at the neutral server, and that server no "
+        "longer reads the sum of the defenders' gradients, which neither noise nor a freeze covers. The score that the "
+        "defender cost comes back.",
         f"{_reason(found)} The defender did not prevent it.",
     )
 
 
 def _about_rows(judged: Judged, found: Sequence[AttackRecord], plan: PlanFacts) -> list[Advice]:
-    given, reason = [], _reason(found)
+    """No rule adds a defender: the sum of its gradients shows rows to the neutral server (docs/decisions/0022)."""
+    given: list[Advice] = []
+    reason = _reason(found)
     width = plan.widths[0] if plan.widths else 0
     if (gain := _stacking_gain(judged)) and plan.protection.get("freeze_first_layer_after") is None:
         given.append(
@@ -122,14 +125,6 @@ def _about_rows(judged: Judged, found: Sequence[AttackRecord], plan: PlanFacts) 
                 "columns are scaled to 0 and 1 rows are shorter, and a bound nearer to them promises more."
                 f"{_promise(plan, 0.5, bounds)}",
                 f"{reason} The plan adds no noise.",
-            )
-        )
-    if noise and width <= NARROW and not plan.defender:
-        given.append(
-            Advice(
-                "[defender] weight = 20, reveal_h1 = true",
-                "Train against a defender: beside a narrow first layer and noise it pays. It shows h₁ to every party.",
-                f"{reason} The first layer is narrow and has noise, and no defender was trained.",
             )
         )
     return given
