@@ -1,6 +1,7 @@
 """`metrics.json`: the numbers of a run, gathered from its events (keys as fixed in DESIGN.md, section 10)."""
 
 import json
+import math
 import platform
 from collections import Counter
 from dataclasses import asdict
@@ -8,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import Any
 
+from coordinator.plan import Plan
 from coordinator.run_store import Event, RunRecord
 from kernel.durable import write_durably
-from kernel.gaussian_accounting import local_privacy
+from kernel.gaussian_accounting import gaussian_epsilon, local_privacy
 from kernel.plan_message import plan_hash
-from kernel.protection import ProtectionSpec
 from kernel.run_state import RunState
 from kernel.version import VERSION
 
@@ -47,6 +48,7 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
             "seed": plan.seed,
             "ring_bits": plan.first_layer.ring[0],
             "fractional_bits": plan.first_layer.ring[1],
+            **_mitigations(plan),
         },
         "seconds": {
             "epoch": [event["seconds"] for event in epochs.values()],
@@ -77,16 +79,26 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
     attacked = _of(record, "attacks")
     if attacked:
         document["privacy"] = {"attacks": attacked[-1]["attacks"]}
-    if epochs and plan.protection.z1_noise:
-        document.setdefault("privacy", {})["local_dp"] = _local_dp(
-            plan.protection.spec, _releases(record), defended=plan.defender is not None
-        )
+    if plan.protection.z1_noise and (epochs or _of(record, "generation")):
+        document.setdefault("privacy", {})["local_dp"] = _local_dp(record)
     return document
 
 
+def _mitigations(plan: Plan) -> dict[str, Any]:
+    """The plan's [defender] and [protection] as they took effect, each only where it is on."""
+    found: dict[str, Any] = {}
+    if plan.defender is not None:
+        found["defender"] = plan.defender.model_dump(mode="json")
+    if plan.protection.message() is not None:
+        found["protection"] = plan.protection.model_dump(mode="json", exclude_defaults=True)
+        if plan.protection.label_gradient == "marvell":
+            found["protection"]["marvell_power"] = plan.protection.marvell_power
+    return found
+
+
 def _releases(record: RunRecord) -> int:
-    """How often a training row's z1 may have been sent: every epoch that was trained, again after a resume too, and one
-    for each generation that ended, or is, on the way through one: counted too often rather than too seldom. All epochs
+    """How often a training row's z1 may have been sent in training: every epoch that was trained, again after a resume too,
+    and one for each generation that ended, or is, on the way through one: counted too often rather than too seldom. All epochs
     with a frozen first layer send the same (party/first_layer/row_noise.py) and count as one."""
     trains = record.plan.protection.spec.trains_first_layer
     epochs = [event["epoch"] for event in _of(record, "epoch")]
@@ -95,16 +107,30 @@ def _releases(record: RunRecord) -> int:
     return moving + (moving < len(epochs)) + unfinished
 
 
-def _local_dp(protection: ProtectionSpec, releases: int, *, defended: bool) -> dict[str, Any]:
-    """What each party's noise gives each of its training rows (keys as fixed for `privacy.local_dp`)."""
+def _local_dp(record: RunRecord) -> dict[str, Any]:
+    """What each party's noise gives its part of a training row, and all parties' noise the whole row (keys as fixed for
+    `privacy.local_dp`)."""
+    plan, releases = record.plan, _releases(record)
+    protection, parties = plan.protection.spec, len(plan.parties)
     found = local_privacy(protection.z1_noise, protection.row_norm, protection.weight_norm, releases)
-    given = "first-layer weights and row encoding, which are trained from the rows without noise"
-    if defended:
-        given += (
-            "; and not counting the sum of the defenders' gradients, which the neutral server decodes and into which a "
+    # all n parts change: n times the move of one, against noise that adds up to sqrt(n) times one party's
+    mu = 2.0 * protection.row_norm * protection.weight_norm / protection.z1_noise * math.sqrt(parties * releases)
+    whole = gaussian_epsilon(mu, found.delta)
+    given = [
+        "first-layer weights and row encoding, which are trained from the rows without noise",
+        f"one party's part of a row (if the row changes at all {parties} parties, epsilon is {whole:.3g}, and rests on all of "
+        "them adding their noise)",
+        "this run's training alone: every prediction on such a row and every other run over it adds a release that is "
+        "not counted here",
+    ]
+    if predicted := len(_of(record, "predicted")):
+        given[-1] += f" ({predicted} prediction{'s were' if predicted > 1 else ' was'} made with this run)"
+    if plan.defender is not None:
+        given.append(
+            "and not counting the sum of the defenders' gradients, which the neutral server decodes and into which a "
             "training row enters without noise"
         )
-    return {**asdict(found), "given": given}
+    return {**asdict(found), "epsilon_all_parties": whole, "given": "; ".join(given)}
 
 
 def write_metrics(record: RunRecord) -> None:

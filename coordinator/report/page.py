@@ -244,6 +244,8 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return " · ".join(str(part) for part in value)
     return str(value)

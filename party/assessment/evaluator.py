@@ -90,7 +90,7 @@ def evaluate_attacks(
     holders = [view.role for view in views]
     results: list[AttackResult] = []
     for number, view in enumerate(views):
-        others = _others_columns(view, targets)
+        others = others_columns(view, targets)
         role = view.role if holders.count(view.role) == 1 else f"{view.role} {view.name}"
         columns = targets[:, others] if len(others) else targets
         trial = Trial.draw(view, columns, classes, leaked_fraction, effort, seed, image_shape)
@@ -210,7 +210,7 @@ def _note(target: Target, measure: str, trial: Trial, attack: type[Attack]) -> s
     return "; ".join(filter(None, (baseline, gap, attack.note)))
 
 
-def _others_columns(view: View, targets: NDArray[np.float32]) -> NDArray[np.int64]:
+def others_columns(view: View, targets: NDArray[np.float32]) -> NDArray[np.int64]:
     """Which columns of the truth the attacker does not have itself."""
     if view.own_rows is None:
         return np.arange(targets.shape[1])

@@ -1,7 +1,9 @@
 """A picture of what an attacker of images recovers, beside the originals. It shows real rows."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,20 +11,24 @@ from numpy.typing import NDArray
 from kernel.durable import write_durably
 from party.assessment.attack import Attack, Effort
 from party.assessment.background import draw_background
+from party.assessment.evaluator import others_columns
 from party.assessment.inverse_models import InverseMlp, InverseRidge, PaperAttacker
+from party.assessment.peer_block import PeerBlock
 from party.assessment.view import View
 
 SHOWN = 10
 _DRAW = 0x9A1D
 _ATTACKERS: tuple[tuple[str, type[Attack]], ...] = (
-    ("ridge", InverseRidge),
-    ("network", InverseMlp),
-    ("the paper's", PaperAttacker),
+    ("linear reader, last epoch", InverseRidge),
+    ("neural reader, last epoch", InverseMlp),
+    ("the P²N² paper's own reader", PaperAttacker),
+    ("linear reader of h₁, own part taken out", PeerBlock),
 )
+"""In the words of the report's tables. Of the server those of whole rows, of a party that of h1 which is soon fitted."""
 
 
 def draw_recoveries(
-    view: View,
+    views: Sequence[View],
     targets: NDArray[np.float32],
     labels: NDArray[np.int64],
     path: Path,
@@ -32,12 +38,13 @@ def draw_recoveries(
     fraction: float,
     seed: int,
 ) -> list[str]:
-    """Writes a PNG: originals in the first line, then one line for each attacker that the view allows.
+    """Writes a PNG: originals in the first line, then one line for each attacker that a view allows: the neutral server's,
+    and that of every party to which h1 is revealed, whose own pixels are as they are.
 
     The rows are drawn by the seed among those not leaked, of every class in turn: nobody has chosen pretty ones.
 
     Args:
-      view: the neutral server's.
+      views: of the same rows, the neutral server's among them.
       targets: float32[n, pixels in reading order], in [0, 1].
       labels: int64[n].
 
@@ -47,10 +54,14 @@ def draw_recoveries(
     background = draw_background(targets, labels, fraction, seed)
     rows = shown_rows(labels, background.rows, seed)
     lines = [("original", targets[rows])]
-    for name, attacker in _ATTACKERS:
-        if attacker.reads(view):
-            recovered = attacker(view, background, effort=effort, seed=seed).recover(rows)
-            lines.append((name, np.asarray(recovered, np.float32)))
+    for view in views:
+        columns = others_columns(view, targets)
+        for name, attacker in _ATTACKERS:
+            if (view.own_rows is None) == issubclass(attacker, PeerBlock) or not attacker.reads(view):
+                continue
+            recovered = targets[rows].copy()
+            recovered[:, columns] = attacker(view, background.columns(columns), effort=effort, seed=seed).recover(rows)
+            lines.append((f"{view.name}: {name}", recovered))
     write_durably(path, grid([values.reshape(-1, *shape) for _, values in lines], [name for name, _ in lines]))
     return [name for name, _ in lines]
 
@@ -68,7 +79,7 @@ def grid(lines: list[NDArray[np.float32]], names: list[str]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(0.75 * len(lines[0]) + 1.2, 0.8 * len(lines)), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(0.75 * len(lines[0]) + 2.2, 0.8 * len(lines)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(lines), len(lines[0]), squeeze=False)
     for number, (images, name) in enumerate(zip(lines, names, strict=True)):
@@ -77,7 +88,7 @@ def grid(lines: list[NDArray[np.float32]], names: list[str]) -> bytes:
             cell.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             cell.set_xticks([])
             cell.set_yticks([])
-        axes[number, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        axes[number, 0].set_ylabel(fill(name, 22), rotation=0, ha="right", va="center", fontsize=9)
     written = io.BytesIO()
     figure.savefig(written, format="png", dpi=144, metadata={"Software": None})
     return written.getvalue()

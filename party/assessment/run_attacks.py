@@ -78,7 +78,7 @@ def attack_run(
     if image is not None and shape is not None:
         try:
             document["image"] = draw_recoveries(
-                recorded.views[0], targets, labels, image, shape, effort=effort, fraction=leaked_fraction, seed=seed
+                recorded.views, targets, labels, image, shape, effort=effort, fraction=leaked_fraction, seed=seed
             )
         except Exception as error:  # a picture that cannot be drawn must not cost the numbers
             skipped.append(Skipped(SERVER, "", f"recovered images were not drawn: {type(error).__name__}"))

@@ -166,3 +166,48 @@ def test_a_defender_is_outside_the_noise(tmp_path, noisy):
     found = [metrics_of(record)["privacy"]["local_dp"] for record in (noisy, defended)]
     assert ["defender" in one["given"] for one in found] == [False, True]
     assert found[0]["epsilon"] == found[1]["epsilon"]
+
+
+def test_z1_that_was_sent_before_an_epoch_ended_is_accounted_for(noisy):
+    assert "privacy" not in metrics_of(noisy)
+    noisy.note("generation", generation=1, barrier=0)
+    found = metrics_of(noisy)["privacy"]["local_dp"]
+    assert (found["releases"], found["epsilon"]) == (1, gaussian_epsilon(1.0, 1e-5))
+
+
+def test_a_row_that_changes_at_both_parties_moves_twice_as_far_through_noise_that_is_root_two_wider(noisy):
+    """mu = 2 * (2 R S) / (sqrt(2) * noise) = sqrt(2) a release; the run has not ended: two of them."""
+    epoch(noisy, 1, 0.5, 100)
+    found = metrics_of(noisy)["privacy"]["local_dp"]
+    assert found["epsilon_all_parties"] == pytest.approx(gaussian_epsilon(math.sqrt(2) * math.sqrt(2), 1e-5), rel=1e-8)
+    assert f"if the row changes at all 2 parties, epsilon is {found['epsilon_all_parties']:.3g}" in found["given"]
+
+
+def test_releases_that_are_not_counted_are_said(noisy):
+    epoch(noisy, 1, 0.5, 100)
+    said = "every prediction on such a row and every other run over it adds a release that is not counted here"
+    assert metrics_of(noisy)["privacy"]["local_dp"]["given"].endswith(said)
+    noisy.note("predicted", rows=3, party="b")
+    assert metrics_of(noisy)["privacy"]["local_dp"]["given"].endswith(f"{said} (1 prediction was made with this run)")
+
+
+def test_the_network_lists_defender_and_protection_only_where_they_are_on(tmp_path, record):
+    assert metrics_of(record)["network"].keys().isdisjoint({"defender", "protection"})
+    section = "[defender]\nweight = 2.5\nreveal_h1 = true\n"
+    labels = '[protection]\nlabel_gradient = "max_norm"\nfreeze_first_layer_after = 1\n'
+    found = metrics_of(RunRecord.create(tmp_path / "run-4", TEXT + section + labels))["network"]
+    assert found["defender"] == {
+        "weight": 2.5,
+        "reveal_h1": True,
+        "objective": "adversarial",
+        "distance": "mse",
+        "widths": [64],
+        "activations": ["relu"],
+        "learning_rate": 0.01,
+    }
+    assert found["protection"] == {"label_gradient": "max_norm", "freeze_first_layer_after": 1}
+    assert metrics_of(RunRecord.create(tmp_path / "run-5", TEXT + NOISE))["network"]["protection"] == {
+        "z1_noise": 4.0,
+        "row_norm": 1.0,
+        "weight_norm": 2.0,
+    }

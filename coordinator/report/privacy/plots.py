@@ -36,13 +36,14 @@ def draw_leakage(measure: str, record: RunRecord, theme: Theme = "light") -> "Fi
     attacks = [attack for attack in attacks_of(record) if attack.measure == measure]
     figure, axes = canvas(theme, height=1.9 + 0.56 * len(attacks))
     for place, (label, field, colour) in enumerate(_BARS):
-        scores = [getattr(attack, field) for attack in attacks]
+        scores = [_score(attack, field) for attack in attacks]
         _bars(axes, scores, place, label, colour, INKS[theme].text)
     axes.set_yticks(range(len(attacks)), [_name(attack) for attack in attacks], parse_math=False)
     axes.set_ylim(len(attacks) - 0.45, -0.55)
     lowest = min((attack.score.value for attack in attacks), default=0.0)
     axes.set_xlim(max(_LOWEST, min(0.0, lowest)), 1.04)
     axes.set_xlabel(f"{MEASURE_WORDS[measure]}, 1 is a perfect recovery; whiskers: 95 % interval")
+    _mark_clipped(axes, attacks, INKS[theme].text)
     axes.grid(visible=False, axis="y")
     title = MEASURE_WORDS[measure]
     finish(figure, axes, theme, title[:1].upper() + title[1:], record, legend=None)
@@ -63,6 +64,24 @@ def _bars(axes: "Axes", scores: Sequence[ScoreRecord], place: int, label: str, c
         xerr=[[max(low, 0.0) for low in lows], [max(high, 0.0) for high in highs]],
         error_kw={"ecolor": whiskers, "elinewidth": 0.9, "capsize": 1.5},
     )
+
+
+def _mark_clipped(axes: "Axes", attacks: Sequence[AttackRecord], ink: str) -> None:
+    """The value beside every bar that runs out of the axis on the left."""
+    left = axes.get_xlim()[0]
+    for index, attack in enumerate(attacks):
+        for place, (_, field, _) in enumerate(_BARS):
+            value = _score(attack, field).value
+            if value < left:
+                at = (0.006, index + 0.19 * (place - 1.5))
+                axes.text(
+                    *at, f"◂ {value:.3g}", transform=axes.get_yaxis_transform(), va="center", fontsize=6.5, color=ink
+                )
+
+
+def _score(attack: AttackRecord, field: str) -> ScoreRecord:
+    score: ScoreRecord = getattr(attack, field)
+    return score
 
 
 def _name(attack: AttackRecord) -> str:

@@ -46,6 +46,7 @@ class PrivacySection:
     table: (who, reader, measure, result, without the view, positive control, negative control, verdict).
     skipped: what could not be measured, a sentence each.
     received: (role, what, messages, numbers, bytes).
+    price: what defender and protection cost in score, beside what is still read; empty where the plan has neither.
     """
 
     failure: str
@@ -58,6 +59,7 @@ class PrivacySection:
     received: tuple[tuple[str, str, str, str, str], ...]
     recording: str
     local_dp: str
+    price: str
     image_lines: tuple[str, ...]
 
 
@@ -65,11 +67,11 @@ def privacy_section(record: RunRecord) -> PrivacySection:
     """Everything the page says of attacks; empty lists where none was run."""
     judged = [(attack, verdict(attack)) for attack in attacks_of(record)]
     logged = circumstances(record)
-    lines = logged.get("image")
+    lines, found = logged.get("image"), findings(judged)
     return PrivacySection(
         failure=failure(record),
         setting=_setting(judged, logged),
-        findings=findings(judged),
+        findings=found,
         advice=advice(judged, _plan_facts(record, logged)),
         table=tuple(_line(attack, found) for attack, found in judged if attack.measure != "mse"),
         notes=tuple(
@@ -84,6 +86,7 @@ def privacy_section(record: RunRecord) -> PrivacySection:
         received=_received(logged),
         recording=_recording(logged),
         local_dp=_local_dp(record),
+        price=_price(record, found),
         image_lines=tuple(str(line) for line in lines) if isinstance(lines, list) else (),
     )
 
@@ -214,6 +217,35 @@ def _local_dp(record: RunRecord) -> str:
     )
 
 
+def _price(record: RunRecord, found: Sequence[Finding]) -> str:
+    """What the plan's mitigations cost against the plain network of this run, and what is read in spite of them."""
+    on = [name for name in ("defender", "protection") if record.network.get(name)]
+    if not on:
+        return ""
+    measures = " and ".join(f"[{name}]" for name in on)
+    name = next(iter(record.scores), None)
+    plain = record.baseline_scores.get(name) if name else None
+    if name is None or plain is None:
+        cost = f"What {measures} cost in score is not known: no plain network was trained beside this run."
+    else:
+        split = record.scores[name].value
+        cost = (
+            f"With {measures} the network scores {name.replace('_', ' ')} {quantities.score(split)}; the plain network of "
+            f"this report, which has none of it, {quantities.score(plain.value)} ({quantities.gap(split - plain.value)})."
+        )
+    if not found:
+        return f"{cost} What is read in spite of it was not measured."
+    strongest: dict[str, Finding] = {}
+    for one in found:  # worst first
+        strongest.setdefault(one.what, one)
+    told = [
+        f"of {what}, {one.who[:1].lower()}{one.who[1:]} by “{one.reader}” ({one.verdict.word}: {one.sentences[0].rstrip('.')})"
+        for what, one in strongest.items()
+        if one.sentences
+    ]
+    return f"{cost} What the strongest readers recover in spite of that: {'; '.join(told)}."
+
+
 def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
     """From the run's plan where it is there, else from the summary."""
     path = record.directory / "plan.toml"
@@ -226,6 +258,7 @@ def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
         epochs=_whole(record.network.get("epochs")) or 1,
         protection=_mapping(plan.get("protection")),
         defender=_mapping(plan.get("defender")),
+        party_columns=tuple(party.columns for party in record.parties if party.columns),
     )
 
 

@@ -71,6 +71,32 @@ def test_a_view_of_the_pixels_themselves_gives_them_back(tmp_path):
     view = View(role="neutral-server", name="neutral-server", rows=np.arange(80), z1=targets[None])
     path = tmp_path / "plots" / "recoveries.png"
     labels = np.arange(80) % 3
-    lines = draw_recoveries(view, targets, labels, path, (4, 4), effort="quick", fraction=0.5, seed=1)
-    assert lines == ["original", "ridge", "network"]
+    lines = draw_recoveries([view], targets, labels, path, (4, 4), effort="quick", fraction=0.5, seed=1)
+    assert lines == [
+        "original",
+        "neutral-server: linear reader, last epoch",
+        "neutral-server: neural reader, last epoch",
+    ]
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_party_to_which_h1_is_revealed_has_a_line_of_its_own(tmp_path, monkeypatch):
+    """The first half of the pixels is its own and shown as it is; h1 holds the other half, which comes back."""
+    from party.assessment import recoveries
+
+    drawn = []
+    monkeypatch.setattr(recoveries, "grid", lambda lines, names: drawn.extend(lines) or b"")
+    generator = np.random.default_rng(0)
+    targets = generator.random((80, 16), np.float32)
+    rows, own = np.arange(80), targets[:, :8]
+    held = generator.standard_normal((8, 8)).astype(np.float32)
+    h1 = own @ held + targets[:, 8:]
+    server = View(role="neutral-server", name="neutral-server", rows=rows, h_last=targets[None])
+    without = View(role="feature-holder", name="party-b", rows=rows, own_rows=own, own_weights=held)
+    party = View(role="label-holder", name="party-a", rows=rows, own_rows=own, own_weights=held, h1=h1[None])
+    views, labels, path = [server, without, party], np.arange(80) % 3, tmp_path / "recoveries.png"
+    lines = draw_recoveries(views, targets, labels, path, (4, 4), effort="quick", fraction=0.5, seed=1)
+    assert lines == ["original", "party-a: linear reader of h₁, own part taken out"]
+    original, recovered = (line.reshape(-1, 16) for line in drawn)
+    np.testing.assert_array_equal(original[:, :8], recovered[:, :8])
+    np.testing.assert_allclose(original, recovered, atol=1e-2)

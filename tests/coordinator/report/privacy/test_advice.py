@@ -4,6 +4,7 @@ from attack_results import record
 
 from coordinator.report.privacy.advice import PlanFacts, advice
 from coordinator.report.privacy.verdict import verdict
+from kernel.gaussian_accounting import local_privacy
 
 PLAN = PlanFacts((64, 8), 28, "binary", 20, {}, {})
 
@@ -26,9 +27,54 @@ def test_nothing_found_asks_for_nothing():
 
 def test_records_seen_by_the_server_narrow_and_blur():
     assert changes(server(0.4)) == [
-        "[network] widths = [32, 8]",
-        "[protection] z1_noise = 0.5, row_norm = 1.0, weight_norm = 1.0",
+        "[network] widths = [7, 8]",
+        "[protection] z1_noise = 0.5, row_norm = 5.29, weight_norm = 1.0",
     ]
+
+
+def test_images_go_through_few_units_and_rows_keep_their_length():
+    """784 columns, half at each party: 16 units, and a bound of sqrt(392) = 19.8, not of 1."""
+    plan = PlanFacts((512, 128), 784, "multiclass", 8, {}, {}, (392, 392))
+    narrow, noise = advice([(server(0.4), verdict(server(0.4)))], plan)
+    assert narrow.change == "[network] widths = [16, 128]"
+    assert noise.change == "[protection] z1_noise = 0.5, row_norm = 19.8, weight_norm = 1.0"
+    epsilon = local_privacy(0.5, 19.8, 1.0, 8).epsilon
+    assert f"Over 8 epochs that is ε = {epsilon:,.0f} at δ = 1e-05 (replace one row" in noise.what
+
+
+def test_more_noise_says_its_epsilon_too():
+    plan = PlanFacts((2,), 28, "binary", 1, {"z1_noise": 2.0, "row_norm": 1.0, "weight_norm": 1.0}, {})
+    told = next(one for one in advice([(server(0.4), verdict(server(0.4)))], plan) if "z1_noise" in one.change)
+    assert f"Over 1 epoch that is ε = {local_privacy(4.0, 1.0, 1.0, 1).epsilon:.3g}" in told.what
+
+
+def test_a_frozen_first_layer_sends_its_noise_once_more_and_no_more():
+    protection = {"z1_noise": 2.0, "row_norm": 1.0, "weight_norm": 1.0, "freeze_first_layer_after": 1}
+    told = advice([(server(0.4), verdict(server(0.4)))], PlanFacts((2,), 28, "binary", 20, protection, {}))[0].what
+    assert f"ε = {local_privacy(4.0, 1.0, 1.0, 2).epsilon:.3g} at" in told
+
+
+def test_the_reason_names_who_and_by_which_readers():
+    attacks = [server(0.4), *(record("neutral-server", one, "r2", 0.5, 0.0) for one in ("gram", "inverse_mlp"))]
+    found = advice([(attack, verdict(attack)) for attack in (*attacks, labels())], PLAN)
+    assert found[0].why.startswith(
+        "The neutral server found noticeably more than without the view, by “linear reader, last epoch”, “equations from "
+        "successive steps”, “neural reader, last epoch”. The first layer is 64 wide for 28 columns."
+    )
+    assert found[-1].why == (
+        "A party without the label found noticeably more than without the view, by “length of the gradient”."
+    )
+
+
+def test_what_costs_no_score_comes_first():
+    outputs = record("predictions", "equality_solving", "r2", 0.5, 0.0)
+    defended = PlanFacts((512, 8), 28, "binary", 20, {}, {"weight": 1.0})
+    told = [
+        one.what for one in advice([(attack, verdict(attack)) for attack in (labels(), server(0.9), outputs)], defended)
+    ]
+    assert told[0].startswith("Train without the defender")
+    assert told[1].startswith("Give predictions out rounded")
+    assert told[2].startswith("Narrow the first layer")
 
 
 def test_a_control_that_failed_gives_no_advice():
@@ -47,6 +93,8 @@ def test_freezing_is_advised_where_epochs_add_up_and_only_there():
     assert "[protection] freeze_first_layer_after = 1" not in changes(server(0.4), few)
     frozen = PlanFacts((64, 8), 28, "binary", 20, {"freeze_first_layer_after": 2}, {})
     assert "[protection] freeze_first_layer_after = 1" not in changes(server(0.4), many, plan=frozen)
+    never = PlanFacts((64, 8), 28, "binary", 20, {"freeze_first_layer_after": 0}, {})
+    assert "[protection] freeze_first_layer_after = 1" not in changes(server(0.4), many, plan=never)
 
 
 def test_noise_that_was_not_enough_is_raised_and_a_defender_is_never_advised():
@@ -66,11 +114,20 @@ def test_a_defender_is_advised_against_where_the_server_finds_records():
 
 
 def test_the_label_is_protected_by_what_its_loss_allows():
-    assert changes(labels()) == ['[protection] label_gradient = "marvell"']
+    freeze = "[protection] freeze_first_layer_after = 0"
+    assert changes(labels()) == ['[protection] label_gradient = "marvell"', freeze]
     several = PlanFacts((64, 8), 28, "multiclass", 20, {}, {})
-    assert changes(labels(), plan=several) == ['[protection] label_gradient = "max_norm"']
+    assert changes(labels(), plan=several) == ['[protection] label_gradient = "max_norm"', freeze]
+    assert "the direction still gives most labels away" in advice([(labels(), verdict(labels()))], several)[0].what
     marvell = PlanFacts((64, 8), 28, "binary", 20, {"label_gradient": "marvell", "marvell_power": 10.0}, {})
-    assert changes(labels(), plan=marvell) == ["[protection] marvell_power = 20"]
+    assert changes(labels(), plan=marvell) == ["[protection] marvell_power = 20", freeze]
+
+
+def test_a_first_layer_frozen_from_the_start_helps_against_parties_only_and_once():
+    at_server = record("neutral-server", "label_norm", "auc", 0.9, 0.5, target="labels")
+    assert changes(at_server) == ['[protection] label_gradient = "marvell"']
+    frozen = PlanFacts((64, 8), 28, "binary", 20, {"freeze_first_layer_after": 0}, {})
+    assert changes(labels(), plan=frozen) == ['[protection] label_gradient = "marvell"']
 
 
 def test_a_peers_columns_seen_through_h1_or_h_last():
@@ -83,4 +140,4 @@ def test_a_peers_columns_seen_through_h1_or_h_last():
 
 
 def test_the_same_advice_is_given_once():
-    assert len(changes(labels(0.9), labels(0.9))) == 1
+    assert changes(labels(0.9), labels(0.9)) == changes(labels(0.9))

@@ -159,6 +159,57 @@ def test_what_is_no_attack_is_left_out(write_run):
     assert attacks_of(read_run(directory)) == ()
 
 
+def protected(directory, **network):
+    import json
+
+    path = directory / "metrics.json"
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    metrics["network"] |= network
+    path.write_text(json.dumps(metrics), encoding="utf-8")
+    return directory
+
+
+def test_what_protection_cost_stands_beside_what_is_read_in_spite_of_it(attacked_run):
+    assert privacy_section(read_run(attacked_run)).price == ""
+    told = privacy_section(read_run(protected(attacked_run, defender={"weight": 100.0}))).price
+    assert told.startswith(
+        "With [defender] the network scores auc 0.9660; the plain network of this report, which has none of it, 0.9660 (-4.0e-05)."
+    )
+    assert "of the records, the neutral server by “linear reader, all epochs together” (severe: Of 100 records" in told
+    assert "of the label, a party without the label (party-b) by “direction of the gradient” (severe" in told
+    page = Reading(write_report(attacked_run).read_text(encoding="utf-8"))
+    assert told in page.words("privacy")
+    assert "defender | weight 100.0" in page.words("network")
+
+
+def test_a_price_without_baseline_or_attacks_says_what_is_missing(write_run, sample_events, sample_metrics):
+    events = [event for event in sample_events if event["event"] != "baseline"]
+    metrics = {name: part for name, part in sample_metrics.items() if name != "baseline"}
+    directory = protected(write_run(events, metrics), protection={"z1_noise": 0.5})
+    assert privacy_section(read_run(directory)).price == (
+        "What [protection] cost in score is not known: no plain network was trained beside this run. What is read in spite "
+        "of it was not measured."
+    )
+
+
+def test_a_bar_that_runs_out_of_the_axis_carries_its_value(attacked_run):
+    import json
+
+    path = attacked_run / "metrics.json"
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    metrics["privacy"]["attacks"]["neutral-server.inverse_ridge.r2"]["negative_control"]["value"] = -3.25
+    path.write_text(json.dumps(metrics), encoding="utf-8")
+    assert [text.get_text() for text in draw_leakage("r2", read_run(attacked_run)).axes[0].texts] == ["◂ -3.25"]
+    assert len(draw_leakage("auc", read_run(attacked_run)).axes[0].texts) == 0
+
+
+def test_the_picture_names_readers_as_the_tables_do():
+    from coordinator.report.privacy.words import attack_words
+    from party.assessment.recoveries import _ATTACKERS
+
+    assert [name for name, _ in _ATTACKERS] == [attack_words(attacker.name) for _, attacker in _ATTACKERS]
+
+
 def test_every_message_with_numbers_has_words():
     """Of all that can stand in a transcript of the training stream."""
     numbers = {
