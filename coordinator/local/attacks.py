@@ -18,6 +18,7 @@ Effort = Literal["none", "quick", "full"]
 EFFORTS: tuple[Effort, ...] = ("none", "quick", "full")
 LEAKED_FRACTION = 0.1
 RECOVERIES = "recoveries.png"
+_RECORDED = "recorded"
 
 _SECONDS = 3600.0
 
@@ -87,10 +88,40 @@ class Recording:
             return 0
         return sum(file.stat().st_size for file in self.directory.glob("*.transcript"))
 
+    def note(self, record: RunRecord) -> None:
+        """In the run's events: where `kept_recording` finds it."""
+        if self.directory is not None:
+            record.note(_RECORDED, directory=str(self.directory.resolve()), bytes=self.recorded_bytes())
+
     def discard(self) -> None:
         """Delete what nobody asked to keep."""
         if self.directory is not None and not self.kept:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def kept_recording(record: RunRecord, transcripts: Path | None) -> Recording:
+    """The recording of a run that is trained.
+
+    Args:
+      transcripts: where it is; None is where the run noted that it was kept.
+
+    Raises:
+      BadInputError: there is none.
+    """
+    noted = [str(event["directory"]) for event in record.events if event["event"] == _RECORDED]
+    directory = transcripts or (Path(noted[-1]) if noted else None)
+    if directory is None:
+        raise BadInputError(
+            f"run {record.run} kept no recording, and an attack reads what a role received; record a run with "
+            "`tertium run PLAN --local --record DIRECTORY`, or say with --transcripts where its recording is"
+        )
+    recording = Recording(record.directory, directory, AttackOptions())
+    if not recording.recorded_bytes():
+        raise BadInputError(
+            f"{directory} holds no transcript of run {record.run}; say with --transcripts where its recording is, or record "
+            "a run with `tertium run PLAN --local --record DIRECTORY`"
+        )
+    return recording
 
 
 def run_attacks(record: RunRecord, federation: LocalFederation, recording: Recording, options: AttackOptions) -> None:
@@ -114,10 +145,9 @@ def _attacked(
 ) -> dict[str, Any]:
     if recording.directory is None:
         raise BadInputError(f"run {record.run} has no transcript, and an attack reads what a role received; record it")
-    plots = record.directory / "plots"
-    plots.mkdir(exist_ok=True)
-    (plots / RECOVERIES).unlink(missing_ok=True)
-    return evaluate_run(
+    image = federation.roles / RECOVERIES  # an older picture stays until there is a result
+    image.unlink(missing_ok=True)
+    found = evaluate_run(
         record,
         federation,
         ("attacks", "evaluate"),
@@ -129,8 +159,15 @@ def _attacked(
             "--leaked-fraction",
             str(options.leaked_fraction),
             "--image",
-            str(plots / RECOVERIES),
+            str(image),
         ),
         what="attacking the run",
         seconds=_SECONDS,
     )
+    shown = record.directory / "plots" / RECOVERIES
+    if image.exists():
+        shown.parent.mkdir(exist_ok=True)
+        image.replace(shown)
+    else:
+        shown.unlink(missing_ok=True)
+    return found
