@@ -11,7 +11,7 @@ from coordinator.local.attacks import AttackOptions, Recording, kept_recording, 
 from coordinator.local.baseline import run_baseline
 from coordinator.local.federation import LocalFederation
 from coordinator.report.quantities import duration, payload
-from coordinator.run_store import RunRecord
+from coordinator.run_store import RunRecord, RunStore
 from kernel.errors import BadInputError, SettingsError, TertiumError
 
 _PLAIN, _ATTACKS = "the plain network", "the attacks"
@@ -83,7 +83,7 @@ def attack_again(run: str, runs: Path, transcripts: Path | None, attacks: Attack
     """
     if not attacks.wanted:
         raise SettingsError("--attacks none leaves nothing to do; say quick or full")
-    record = RunRecord.load(runs / run)
+    record = RunStore(runs).get(run)
     federation = LocalFederation(record.directory, record.plan)  # never started: it says where the roles' files are
     if not federation.secrets_key.is_file():
         raise BadInputError(

@@ -48,21 +48,26 @@ class AttackOptions:
         return self.effort != "none"
 
 
-def attack_options(effort: str | None, leaked_fraction: float, *, local: bool) -> AttackOptions:
-    """From the command line; without a word, quick for a local run and none for another.
+def attack_options(effort: str | None, leaked_fraction: float | None, *, local: bool) -> AttackOptions:
+    """From the command line; without a word, quick and `LEAKED_FRACTION` for a local run and none for another.
 
     Raises:
-      SettingsError: an unknown effort, a fraction of 0 or 1, or attacks on a run whose roles record nothing.
+      SettingsError: an unknown effort, a fraction of 0 or 1, or anything asked of a run whose roles record nothing.
     """
     if not local and effort not in (None, "none"):
         raise SettingsError(
             f"--attacks {effort} needs a recording of what every role received, and daemons that run elsewhere record nothing; "
             "rehearse the plan with --local, where one person owns all rows"
         )
+    if not local and leaked_fraction is not None:
+        raise SettingsError(
+            "--leaked-fraction is for the attacks on a --local run; daemons that run elsewhere record nothing"
+        )
     chosen = effort or ("quick" if local else "none")
     if chosen not in EFFORTS:
         raise SettingsError(f"--attacks is {chosen!r}; it is {', '.join(EFFORTS)}")
-    return AttackOptions(EFFORTS[EFFORTS.index(chosen)], leaked_fraction, asked=effort is not None)
+    fraction = LEAKED_FRACTION if leaked_fraction is None else leaked_fraction
+    return AttackOptions(EFFORTS[EFFORTS.index(chosen)], fraction, asked=effort is not None)
 
 
 class Recording:
