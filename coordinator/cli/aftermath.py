@@ -124,9 +124,10 @@ def _tell_interrupted(
 ) -> None:
     """To the page and to the screen: what is done, what is not, and how to have it."""
     if _ATTACKS in missing:
-        during = "" if missing == [_ATTACKS] else ", during the plain network, before any attack was begun"
+        during = "" if missing == [_ATTACKS] else ", while the plain network was trained"
         RunRecord.load(directory).note(
-            "attacks_failed", sentence=f"Interrupted {duration(seconds)} after training{during}: nothing was measured."
+            "attacks_failed",
+            sentence=f"Interrupted {duration(seconds)} after training{during}, before the attacks were done.",
         )
     if report:
         write_run_report(directory, console)

@@ -8,7 +8,7 @@ from kernel.gaussian_accounting import local_privacy
 
 def privacy_lines(plan: Plan) -> list[str]:
     """A sentence for each mitigation that is on, with what it shows to whom or promises; empty without any."""
-    return _defender(plan.defender) + _protection(plan.protection, plan.epochs)
+    return _defender(plan.defender) + _protection(plan.protection, plan.epochs, defended=plan.defender is not None)
 
 
 def _defender(defender: DefenderPlan | None) -> list[str]:
@@ -23,7 +23,7 @@ def _defender(defender: DefenderPlan | None) -> list[str]:
     ]
 
 
-def _protection(protection: ProtectionPlan, epochs: int) -> list[str]:
+def _protection(protection: ProtectionPlan, epochs: int, *, defended: bool) -> list[str]:
     lines = []
     if protection.row_norm and protection.weight_norm:
         lines.append(
@@ -32,10 +32,11 @@ def _protection(protection: ProtectionPlan, epochs: int) -> list[str]:
         )
         if protection.z1_noise:
             found = local_privacy(protection.z1_noise, protection.row_norm, protection.weight_norm, epochs)
+            uncounted = ", and not counting the sum of the defenders' gradients, which has no noise" if defended else ""
             lines.append(
                 f"protection: noise of {protection.z1_noise:g} on z1 at each party; over {epochs} epoch{'s' if epochs > 1 else ''} "
                 f"a training row has ε = {three_digits(found.epsilon)} at δ = {found.delta:g} (relation: {found.relation}; given "
-                f"the weights, which are trained from the rows without noise)"
+                f"the weights, which are trained from the rows without noise{uncounted})"
             )
     if protection.freeze_first_layer_after:
         lines.append(

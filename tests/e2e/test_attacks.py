@@ -1,7 +1,11 @@
-"""`tertium run --local` attacks what the roles received, says so in the report, and leaves no recording behind."""
+"""`tertium run --local` attacks what the roles received and says so in the report; `tertium attacks run` does it again.
+
+That a recording which nobody asked to keep is gone: test_bench_frontier.py.
+"""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import tertium
@@ -12,7 +16,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of digits, halves at two parties, two epochs; attacked without being asked to."""
+    """The run directory of digits, halves at two parties, two epochs; attacked without being asked to, and recorded."""
     root = tmp_path_factory.mktemp("attacked")
     parties = [
         part("top", "digits", "pixel_0_0..pixel_3_7"),
@@ -30,9 +34,11 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         learning_rate=0.01,
     )
     (root / "digits.toml").write_text(text)
-    outcome = tertium("run", "digits.toml", "--local", "--no-baseline", cwd=root)
+    outcome = tertium("run", "digits.toml", "--local", "--no-baseline", "--record", "kept", cwd=root)
     assert outcome.code == 0, outcome
     assert "could find out" in outcome.out
+    assert "trained in " in outcome.out
+    assert "attacked (quick) in " in outcome.out
     (found,) = (root / "runs").iterdir()
     return found
 
@@ -61,11 +67,35 @@ def test_the_report_tells_it_in_words(directory: Path):
     }
 
 
-def test_the_recording_is_gone_and_was_counted(directory: Path):
-    assert not list(directory.rglob("*.transcript"))
-    events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
-    (event,) = [one for one in events if one["event"] == "attacks"]
+def test_the_recording_was_counted_and_kept_as_asked(directory: Path):
+    (event,) = events_of(directory, "attacks")
     train, test = 1258, 539
     assert event["received"]["neutral-server"]["share"]["numbers"] == 2 * 16 * (2 * train + test)
     assert event["recorded_bytes"] > event["received"]["neutral-server"]["share"]["bytes"]
-    assert (event["rows"], event["epochs"], event["effort"], event["kept"]) == (train, [1, 2], "quick", False)
+    assert (event["rows"], event["epochs"], event["effort"], event["kept"]) == (train, [1, 2], "quick", True)
+    kept = directory.parents[1] / "kept"
+    (noted,) = events_of(directory, "recorded")
+    assert noted["directory"] == str(kept)
+    assert noted["bytes"] == event["recorded_bytes"] == sum(file.stat().st_size for file in kept.iterdir())
+    assert {file.stat().st_mode & 0o777 for file in kept.iterdir()} == {0o600}
+    assert kept.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_recorded_run_is_attacked_again_by_its_id_alone(directory: Path):
+    """The last test here: it changes the run. As many rows leaked is the same attack, so a tenth more are."""
+    before = json.loads((directory / "metrics.json").read_bytes())
+    root = directory.parents[1]
+    outcome = tertium("attacks", "run", directory.name, "--leaked-fraction", "0.2", cwd=root)
+    assert outcome.code == 0, outcome
+    first, again = events_of(directory, "attacks")
+    assert (first["leaked_fraction"], again["leaked_fraction"]) == (0.1, 0.2)
+    assert (again["epochs"], again["recorded_bytes"]) == (first["epochs"], first["recorded_bytes"])
+    after = json.loads((directory / "metrics.json").read_bytes())
+    assert after["privacy"]["attacks"] == again["attacks"] != before["privacy"]["attacks"]
+    assert {**after, "privacy": {}} == {**before, "privacy": {}}
+    assert f"report: runs/{directory.name}/report.html" in outcome.out
+
+
+def events_of(directory: Path, kind: str) -> list[dict[str, Any]]:
+    events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
+    return [one for one in events if one["event"] == kind]
