@@ -12,7 +12,7 @@ from typing import Any
 from kernel.batch_order import batch_sizes, micro_batches
 from kernel.defender_plan import defender_ring, defender_spec
 from kernel.fixed_point import FixedPoint
-from kernel.plan_message import label_holder, ring_of, share_ring
+from kernel.plan_message import label_holder, protection_spec, ring_of, share_ring
 from kernel.wire.channel import OPENING_CHUNK_BYTES
 from kernel.wire.meter import GRPC_FRAME_BYTES
 from kernel.wire.tensor_frame import FRAME_LENGTH_BYTES
@@ -26,13 +26,26 @@ _RUN_NAME = "x" * 30
 
 @dataclass(frozen=True)
 class Forecast:
-    """Bytes per link: of one epoch, and of the set-up that a run pays once."""
+    """Bytes per link: of one epoch, and of the set-up that a run pays once.
+
+    Attributes:
+      epoch_bytes: of an epoch in which the first layer moves; frozen_epoch_bytes: of one in which it stays, empty without.
+      epochs: of the run; frozen_epochs: so many of them with the first layer as it is.
+    """
 
     epoch_bytes: dict[str, int]
     relayed_epoch_bytes: dict[str, int]
     set_up_bytes: dict[str, int]
     rounds: int
     """Messages of other processes that the label holder waits for in an epoch."""
+    frozen_epoch_bytes: dict[str, int]
+    epochs: int
+    frozen_epochs: int
+
+    def run_bytes(self, link: str) -> int:
+        """All epochs and the set-up."""
+        moving = (self.epochs - self.frozen_epochs) * self.epoch_bytes.get(link, 0)
+        return moving + self.frozen_epochs * self.frozen_epoch_bytes.get(link, 0) + self.set_up_bytes.get(link, 0)
 
     def busiest(self) -> tuple[str, int]:
         """The link direction with the most bytes in an epoch."""
@@ -48,6 +61,7 @@ class Forecast:
             "relayed_bytes": self.relayed_epoch_bytes,
             "set_up_bytes": self.set_up_bytes,
             "rounds": self.rounds,
+            **({"frozen_bytes": self.frozen_epoch_bytes} if self.frozen_epochs else {}),
         }
 
 
@@ -60,6 +74,7 @@ def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[
     names = [party.name for party in plan.parties]
     beaver = plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER
     epoch: Counter[str] = Counter()
+    saved: Counter[str] = Counter()
     relayed: Counter[str] = Counter()
     set_up: Counter[str] = Counter()
     sizes = batch_sizes(train_rows, plan.batch_rows)
@@ -67,6 +82,8 @@ def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[
         for piece in micro_batches(rows, plan.micro_batches):
             for link, count in _micro_batch_bytes(plan, piece.stop - piece.start).items():
                 epoch[link] += steps * count
+            for link, count in _saved_when_frozen(plan, piece.stop - piece.start).items():
+                saved[link] += steps * count
         if beaver:
             epoch[f"{_COORDINATOR}>{max(names)}"] += steps * _correction_bytes(plan, rows)
     if beaver:
@@ -88,7 +105,17 @@ def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[
     kinds = 3 if plan.HasField("defender") else 2  # h_L, dL/dz1, and h1
     answers = sum(kinds * len(micro_batches(rows, plan.micro_batches)) for rows in sizes)
     rounds = answers + (len(sizes) * (len(names) - 1) if beaver else 0)
-    return Forecast(dict(sorted(epoch.items())), dict(sorted(relayed.items())), dict(sorted(set_up.items())), rounds)
+    trains = protection_spec(plan).trains_first_layer
+    frozen = sum(not trains(number) for number in range(1, plan.epochs + 1))
+    return Forecast(
+        epoch_bytes=dict(sorted(epoch.items())),
+        relayed_epoch_bytes=dict(sorted(relayed.items())),
+        set_up_bytes=dict(sorted(set_up.items())),
+        rounds=rounds,
+        frozen_epoch_bytes={link: count - saved[link] for link, count in sorted(epoch.items())} if frozen else {},
+        epochs=plan.epochs,
+        frozen_epochs=frozen,
+    )
 
 
 def _micro_batch_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
@@ -116,6 +143,15 @@ def _micro_batch_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     found[f"{holder}>{_SERVER}"] += _framed(head, rows * last * cut_bytes)
     found[f"{_SERVER}>{holder}"] += _framed(activation, rows * last * cut_bytes)
     return found
+
+
+def _saved_when_frozen(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
+    """To every party: dL/dz1, less the word that the step is done."""
+    width, cut_bytes = plan.network.widths[0], 2 if plan.cut_dtype == common_pb2.D_TYPE_BFLOAT16 else 4
+    gradient = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_gradient=_tensor(rows, width))
+    done = split_training_pb2.ServerFrame(header=_header(_SERVER), step_done=split_training_pb2.StepDone())
+    count = _framed(gradient, rows * width * cut_bytes) - _framed(done, 0)
+    return Counter({f"{_SERVER}>{party.name}": count for party in plan.parties})
 
 
 def _correction_bytes(plan: plan_pb2.RunPlan, rows: int) -> int:

@@ -86,9 +86,13 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
 
 def _releases(record: RunRecord) -> int:
     """How often a training row's z1 may have been sent: every epoch that was trained, again after a resume too, and one
-    for each generation that ended, or is, on the way through one: counted too often rather than too seldom."""
+    for each generation that ended, or is, on the way through one: counted too often rather than too seldom. All epochs
+    with a frozen first layer send the same (party/first_layer/row_noise.py) and count as one."""
+    trains = record.plan.protection.spec.trains_first_layer
+    epochs = [event["epoch"] for event in _of(record, "epoch")]
+    moving = sum(trains(epoch) for epoch in epochs)
     unfinished = len(_of(record, "resumed")) + (record.state is not RunState.DONE)
-    return len(_of(record, "epoch")) + unfinished
+    return moving + (moving < len(epochs)) + unfinished
 
 
 def _local_dp(protection: ProtectionSpec, releases: int, *, defended: bool) -> dict[str, Any]:

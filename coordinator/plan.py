@@ -83,7 +83,9 @@ class ProtectionPlan(Settings):
         None, gt=0, allow_inf_nan=False, description="spectral-norm bound of a party's first-layer weights"
     )
     freeze_first_layer_after: int | None = Field(
-        None, description="epochs, fewer than all; after them first-layer weights stay"
+        None,
+        ge=0,
+        description="epochs, fewer than all; after them first-layer weights stay and dL/dz1 goes to nobody; 0: from the start",
     )
     label_gradient: LabelGradient = Field("none", description="noise of the label holder on dL/dh_L before it is sent")
     marvell_power: float = Field(
@@ -99,7 +101,7 @@ class ProtectionPlan(Settings):
             z1_noise=self.z1_noise,
             row_norm=self.row_norm or 0.0,
             weight_norm=self.weight_norm or 0.0,
-            freeze_first_layer_after=self.freeze_first_layer_after or 0,
+            freeze_first_layer_after=self.freeze_first_layer_after,
             label_gradient=self.label_gradient,
             marvell_power=self.marvell_power,
         )
@@ -112,7 +114,7 @@ class ProtectionPlan(Settings):
             z1_noise=self.z1_noise,
             row_norm=self.row_norm or 0.0,
             weight_norm=self.weight_norm or 0.0,
-            freeze_first_layer_after=self.freeze_first_layer_after or 0,
+            freeze_first_layer_after=self.freeze_first_layer_after,
             label_gradient=_LABEL_GRADIENTS[self.label_gradient],
             marvell_power=self.marvell_power if self.label_gradient == "marvell" else 0.0,
         )
@@ -229,10 +231,6 @@ class Plan(Settings):
 
     def _check_protection(self) -> None:
         asked = self.protection
-        if asked.freeze_first_layer_after is not None and asked.freeze_first_layer_after < 1:
-            raise ValueError(
-                f"protection.freeze_first_layer_after is {asked.freeze_first_layer_after}; it counts epochs, from 1"
-            )
         if "marvell_power" in asked.model_fields_set and asked.label_gradient != "marvell":
             raise ValueError('protection.marvell_power is for label_gradient = "marvell"; remove it or set that')
         objection = asked.spec.objection(self.network.loss, self.epochs)

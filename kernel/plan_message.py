@@ -177,7 +177,9 @@ def protection_spec(plan: plan_pb2.RunPlan) -> ProtectionSpec:
         z1_noise=message.z1_noise,
         row_norm=message.row_norm,
         weight_norm=message.weight_norm,
-        freeze_first_layer_after=message.freeze_first_layer_after,
+        freeze_first_layer_after=(
+            message.freeze_first_layer_after if message.HasField("freeze_first_layer_after") else None
+        ),
         label_gradient=names[message.label_gradient],
         marvell_power=message.marvell_power,
     )

@@ -17,7 +17,8 @@ class ProtectionSpec:
     Attributes:
       z1_noise: standard deviation of the noise that each party adds to each unit of its share of z1; 0: none.
       row_norm, weight_norm: L2 bound of a party's encoded row, spectral-norm bound of its first-layer weights; 0: unbounded.
-      freeze_first_layer_after: epochs after which first-layer weights stay; 0: never.
+      freeze_first_layer_after: epochs after which first-layer weights stay, and dL/dz1 goes to nobody; 0: from the start; None:
+        never.
       label_gradient: what the label holder does to dL/dh_L before it is sent.
       marvell_power: of Marvell: mean squared length of the noise over the squared distance of the class means.
     """
@@ -25,7 +26,7 @@ class ProtectionSpec:
     z1_noise: float = 0.0
     row_norm: float = 0.0
     weight_norm: float = 0.0
-    freeze_first_layer_after: int = 0
+    freeze_first_layer_after: int | None = None
     label_gradient: LabelGradient = "none"
     marvell_power: float = 10.0
 
@@ -35,7 +36,7 @@ class ProtectionSpec:
 
     def trains_first_layer(self, epoch: int) -> bool:
         """Whether first-layer weights move in ``epoch``, counted from 1."""
-        return not 0 < self.freeze_first_layer_after < epoch
+        return self.freeze_first_layer_after is None or epoch <= self.freeze_first_layer_after
 
     def objection(self, loss: LossName, epochs: int) -> str | None:
         """Why these numbers cannot be kept to in a run of ``epochs`` with ``loss``; None where they can."""
@@ -47,10 +48,10 @@ class ProtectionSpec:
             return "row_norm and weight_norm bound z1 together; set both or neither, each above 0"
         if self.z1_noise > 0 and not self.bounded:
             return "z1_noise needs row_norm and weight_norm: without a bound on z1 training scales the noise away"
-        if self.freeze_first_layer_after and not 0 < self.freeze_first_layer_after < epochs:
+        if self.freeze_first_layer_after is not None and not 0 <= self.freeze_first_layer_after < epochs:
             return (
-                f"freeze_first_layer_after is {self.freeze_first_layer_after} of {epochs} epochs; "
-                "it must leave epochs before and after it"
+                f"freeze_first_layer_after is {self.freeze_first_layer_after} of {epochs} epochs; it must be 0 or more, and leave "
+                "epochs after it"
             )
         if self.label_gradient == "marvell" and loss != "binary":
             return f'marvell hides two classes, the loss is {loss}; use label_gradient = "max_norm"'

@@ -40,12 +40,13 @@ class AnnouncedPass:
     """Every frame is held to it: epoch, purpose, step, micro-batch.
 
     Args:
-      sizes: rows of the micro-batches of each step.
+      sizes: rows of the micro-batches of each step; frozen: the first layer stays, nobody is sent dL/dz1.
     """
 
     epoch: int
     purpose: common_pb2.Purpose
     sizes: list[list[int]]
+    frozen: bool = False
     due: int = 0
     steps: dict[int, list[MicroBatch]] = field(default_factory=dict)
 

@@ -106,7 +106,7 @@ class RunTable:
     def open_pass(self, request: stack_control_pb2.OpenPassRequest) -> None:
         purpose: common_pb2.Purpose = request.purpose
         self.session(request.run, request.generation).open_pass(
-            request.epoch, purpose, request.rows, request.batch_rows
+            request.epoch, purpose, request.rows, request.batch_rows, frozen=request.frozen
         )
 
     def close(self, request: stack_control_pb2.CloseRunRequest) -> None:

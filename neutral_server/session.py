@@ -4,7 +4,7 @@ States as in kernel/run_state.py. Every frame is held to the announced pass: run
 sender and shape. A training step goes: shares of all parties -> forward -> h_L to the label holder, with a defender h1
 to all -> the label holder's gradient, shares of all defenders' gradients -> backward -> dL/dz1 to all. Where the plan cuts a
 step into micro-batches each of them goes that way on its own, so that links and processes work at the same time, and the
-update comes with the last. Forward-only passes may have a few steps in flight.
+update comes with the last. In a frozen pass StepDone goes to all instead of dL/dz1. Forward-only passes may have a few steps in flight.
 """
 
 import threading
@@ -111,8 +111,10 @@ class StackSession:
             outbox.put(TensorFrame(split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined())))
             return outbox
 
-    def open_pass(self, epoch: int, purpose: common_pb2.Purpose, rows: int, batch_rows: int) -> None:
-        """Announce the steps of an epoch; the one before must be complete."""
+    def open_pass(
+        self, epoch: int, purpose: common_pb2.Purpose, rows: int, batch_rows: int, *, frozen: bool = False
+    ) -> None:
+        """Announce the steps of an epoch; the one before must be complete. ``frozen``: dL/dz1 goes to nobody."""
         with self._lock:
             self._check_alive()
             if self._pass is not None and not self._pass.complete:
@@ -124,7 +126,8 @@ class StackSession:
             self.state = advance(self.state, RunState.TRAINING)
             training = purpose == common_pb2.PURPOSE_TRAIN
             sizes = batch_sizes(rows, batch_rows)
-            self._pass = AnnouncedPass(epoch, purpose, [self._pieces(size) if training else [size] for size in sizes])
+            pieces = [self._pieces(size) if training else [size] for size in sizes]
+            self._pass = AnnouncedPass(epoch, purpose, pieces, frozen)
             self.phases.start()  # what passed since the pass before is nobody's
 
     def receive(self, party: str, frame: PartyFrame) -> None:
@@ -263,9 +266,7 @@ class StackSession:
             for party in self.parties:
                 self._send(party, micro_batch.first_activation)
         if not current.training:
-            micro_batch.gradient = TensorFrame(
-                split_training_pb2.ServerFrame(header=header, step_done=split_training_pb2.StepDone())
-            )
+            micro_batch.gradient = _step_done(header)
             for party in self.parties:
                 if party != self._label_holder:
                     self._send(party, micro_batch.gradient)
@@ -339,9 +340,14 @@ class StackSession:
             self.phases.mark("defender")
         gradient = self._stack.backward(dh, piece=piece, last=last, h1_gradient=pull)
         self.phases.mark("backward")
-        message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
         header = self._header(current, number, piece)
-        micro_batch.gradient = TensorFrame(split_training_pb2.ServerFrame(header=header, cut_gradient=message), payload)
+        if current.frozen:
+            micro_batch.gradient = _step_done(header)
+        else:
+            message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
+            micro_batch.gradient = TensorFrame(
+                split_training_pb2.ServerFrame(header=header, cut_gradient=message), payload
+            )
         for name in self.parties:
             self._send(name, micro_batch.gradient)
         if last:
@@ -374,3 +380,7 @@ class StackSession:
             purpose=current.purpose,
             sender=self._name,
         )
+
+
+def _step_done(header: common_pb2.StepHeader) -> ServerFrame:
+    return TensorFrame(split_training_pb2.ServerFrame(header=header, step_done=split_training_pb2.StepDone()))

@@ -6,6 +6,11 @@ max_norm  each row's gradient g becomes g (1 + s n), n standard normal, s^2 = ma
 marvell   noise of both classes by the convex programme of marvell.py, from the means and variances of the rows at hand
           (section 4.2). Binary labels only.
 
+Both add noise inside the span of the rows at hand and nowhere else. A label head with one output, which is that of every
+binary loss, makes gradients (p - y) w that all lie on one line. The paper's model is isotropic in the whole width: its
+noise goes across that line in one class only, and whether a row is still parallel to others then is its label. Within
+the span there is no across: what is sent of a row is one noisy number, times a direction that all rows share.
+
 Both hide one reading. Noise is fresh in every step, so a reader who can follow a row over epochs averages it out.
 The label head itself moves by the clean gradient, which stays with the labels.
 """
@@ -21,6 +26,8 @@ from numpy.typing import NDArray
 from kernel.gaussian_noise import GaussianNoise
 from kernel.protection import LabelGradient
 from party.marvell import ClassNoise, optimal_noise
+
+_ROUNDINGS = 16  # that an entry of a gradient may have gone through, generously
 
 Protection = Callable[[NDArray[np.float32], NDArray[Any]], NDArray[np.float32]]
 """(dL/dh_L float32[rows, width], labels [rows]) -> what is sent, of the same shape and type."""
@@ -41,7 +48,9 @@ def label_protection(kind: LabelGradient, power: float, noise: GaussianNoise) ->
 
 
 def max_norm(gradient: NDArray[np.float32], labels: NDArray[Any], *, noise: GaussianNoise) -> NDArray[np.float32]:
-    """Rows along themselves; a row of zeros, which has no direction, gets a uniform one. Labels are not looked at.
+    """Rows along themselves; a row of zeros, which has no direction, gets one out of the span of the others.
+
+    Labels are not looked at, and the longest row is that of the rows at hand: of a micro-batch where a plan cuts steps.
 
     Guarantees: the expected squared length of every row is that of the longest.
     """
@@ -55,7 +64,8 @@ def max_norm(gradient: NDArray[np.float32], labels: NDArray[Any], *, noise: Gaus
     spread = np.sqrt(np.maximum((longest / np.where(still, longest, norms)) ** 2 - 1.0, 0.0))
     wide *= (1.0 + spread * factors)[:, None]
     if still.any():
-        directions = noise.draw((int(still.sum()), wide.shape[1]))
+        basis = _span(wide)
+        directions = noise.draw((int(still.sum()), basis.shape[1])) @ basis.T
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         wide[still] = longest * factors[still, None] * directions
     return wide.astype(np.float32)
@@ -68,11 +78,18 @@ def marvell(
 
     Where all rows are of one class, the other is imagined as its mirror image, as likely: nothing else is known of
     it, and rows sent clean would say that they are alike.
+
+    Guarantees: what is sent of a row is a function of its noisy coordinates in the span of all rows: on one line, if the
+    gradients lie on one. How these overlap is the optimum of marvell.py, with d the dimensions of the span; in more than
+    one it takes the classes to be isotropic there.
     """
     positive = labels.reshape(len(gradient)) > 0.5
-    wide = gradient.astype(np.float64)
+    basis = _span(gradient.astype(np.float64))
+    wide = gradient @ basis  # coordinates: what rounding left outside the span is not sent either
     groups = [wide[~positive], wide[positive]]
     dimensions = wide.shape[1]
+    if dimensions == 0:
+        return gradient
     if all(len(group) for group in groups):
         means = [group.mean(axis=0) for group in groups]
         u, v = (_isotropic(group, mean) for group, mean in zip(groups, means, strict=True))
@@ -90,7 +107,18 @@ def marvell(
     unit = apart / math.sqrt(squared)
     wide[~positive] += _sample(len(groups[0]), unit, negative_noise, noise)
     wide[positive] += _sample(len(groups[1]), unit, positive_noise, noise)
-    return wide.astype(np.float32)
+    return (wide @ basis.T).astype(np.float32)
+
+
+def _span(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Orthonormal columns float64[width, dimensions] that span rows of float32 accuracy; no column where all are zero.
+
+    Rounding every entry once moves no singular value by more than eps/2 sqrt(min(rows, width)) times the largest.
+    """
+    squares, vectors = np.linalg.eigh(rows.T @ rows)
+    least = _ROUNDINGS * np.finfo(np.float32).eps * math.sqrt(min(rows.shape))
+    kept: NDArray[np.float64] = vectors[:, (squares > squares[-1] * least**2) & (squares > 0)]
+    return kept
 
 
 def _isotropic(rows: NDArray[np.float64], mean: NDArray[np.float64]) -> float:

@@ -1,7 +1,7 @@
 """Marvell: the noise that hides two classes of gradients best for its power (Li et al. 2022, arXiv 2102.08504, section 4).
 
 Gradients of the negative and positive class have means g0 and g1, apart by D = |g1 - g0|, and, approximately, isotropic
-covariances u I and v I in d dimensions. Noise N(0, S0) and N(0, S1) is added so that the symmetrised Kullback-Leibler
+covariances u I and v I in d dimensions: those the gradients span, which for a head of one output is one. Noise N(0, S0) and N(0, S1) is added so that the symmetrised Kullback-Leibler
 divergence between the two noisy classes is least while (1 - p) tr S0 + p tr S1 <= P, with p the share of positives.
 The optimum (theorem 3) has S0 and S1 with one component along g1 - g0 and the rest isotropic, so four numbers decide:
 

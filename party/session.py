@@ -23,6 +23,7 @@ from party.defender import Defender, check_tensorflow, import_tensorflow, initia
 from party.defender_share import DefenderShares
 from party.first_layer.assembly import make_first_layer, norm_bounds
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
+from party.first_layer.row_noise import RowNoise
 from party.label_head import LabelHead
 from party.label_protection import Protection, label_protection
 from party.membership import Membership
@@ -41,7 +42,7 @@ from protos.v1 import common_pb2, coordination_pb2, plan_pb2
 
 _log = structlog.get_logger()
 _FIRST_LAYER, _LABEL_HEAD, _ROWS, _LABELS = "first_layer", "label_head", "row_encoder", "label_encoder"
-_DEFENDER = "defender"
+_DEFENDER, _NOISE = "defender", "z1_noise"
 
 
 class PartySession:
@@ -73,6 +74,7 @@ class PartySession:
         self._interrupted: TertiumError | None = None
         self._first_layer: FirstLayer | None = None
         self._defender: Defender | None = None
+        self._noise: RowNoise | None = None
         self._opened: RunRows | None = None
         self._usage = UsageTotals(meter)
         self._relayed: UsageTotals | None = None
@@ -120,9 +122,12 @@ class PartySession:
         )
         head = LabelHead(self._network) if self._holds_label else None
         self._defender = self._make_defender(self._defender_spec) if self._defender_spec is not None else None
+        self._noise = self._row_noise()
         if order.barrier in self._store.held():
             parts = self._store.load(order.barrier)
             self._block.load(parts[_FIRST_LAYER])
+            if self._noise is not None and not self._predict_table:
+                self._noise.load(parts.get(_NOISE, {}))
             if head is not None:
                 head.load(parts[_LABEL_HEAD])
             if self._defender is not None:
@@ -137,6 +142,7 @@ class PartySession:
             self._membership,
             self._block,
             list(order.encoded_columns),
+            self._noise,
             links=self._require_links(),
             dealing=self._stubs["dealing"],
             wait_seconds=wait,
@@ -208,6 +214,8 @@ class PartySession:
             parts[_LABELS] = self._label_encoder.state()
         if self._defender is not None:
             parts[_DEFENDER] = self._defender.state()
+        if self._noise is not None and (kept := self._noise.state()):
+            parts[_NOISE] = kept
         held = self._store.hold(order.barrier, parts)
         self._end_account()
         return coordination_pb2.BarrierHeld(barrier=order.barrier, manifest_hash=held)
@@ -368,6 +376,14 @@ class PartySession:
         """With noise from a key of its own, which nobody else knows."""
         asked = self._membership.protection
         return label_protection(asked.label_gradient, asked.marvell_power, GaussianNoise(SecureRandomness()))
+
+    def _row_noise(self) -> RowNoise | None:
+        """With a key of its own, too."""
+        asked = self._membership.protection
+        if not asked.z1_noise:
+            return None
+        source = GaussianNoise(SecureRandomness(), asked.z1_noise)
+        return RowNoise(source, asked, len(self._block.rows), self._network.widths[0])
 
     def _progress(self, epoch: int) -> Callable[[int, int, float, int], None]:
         def report(step: int, steps: int, loss: float, rows: int) -> None:

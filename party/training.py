@@ -3,7 +3,7 @@
 One training step, numbered as in DESIGN.md ("A mini-batch"):
  [1] masked share of z1 to the neutral server; while it waits, the party makes the next masks;
  [2] label holder only: h_L comes, loss and dL/dh_L go;
- [3] dL/dz1 comes, X_i^T (dL/dz1) is added up;
+ [3] dL/dz1 comes, X_i^T (dL/dz1) is added up; in an epoch in which the first layer stays only word that the step is done;
  [4] with all of them here Theta_i moves; the label head has, as soon as its last gradient was sent.
 With a defender, h1 comes after [1], and a masked share of its gradient goes (defender_share.py) before [3] can come; the
 defender moves as soon as its last share was sent.
@@ -95,7 +95,7 @@ class Trainer:
     def train(self, order: RowIndices, batch_rows: int, epoch: int, progress: OnProgress) -> float:
         """One epoch in ``order``; returns the mean loss over rows (0 at feature holders)."""
         self.phases.start()
-        self._block.freeze(not self._membership.protection.trains_first_layer(epoch))
+        frozen = not self._membership.protection.trains_first_layer(epoch)
         passed = self._open_pass(epoch, common_pb2.PURPOSE_TRAIN, order, batch_rows)
         loss_sum, rows_done, last_report = 0.0, 0, time.monotonic()
         for step, rows in enumerate(passed):
@@ -105,8 +105,11 @@ class Trainer:
             self.phases.mark("share")
             self._make_ahead()
             self.phases.mark("make ahead")
-            loss_sum += self._take_answers(rows, pieces, batch, header)  # [2] [3]
-            self._block.update()  # [4]
+            loss_sum += self._take_answers(
+                rows, pieces, batch, header, "step_done" if frozen else "cut_gradient"
+            )  # [2] [3]
+            if not frozen:
+                self._block.update()  # [4]
             self.phases.mark("update")
             rows_done += len(rows)
             if time.monotonic() - last_report >= _PROGRESS_SECONDS:
@@ -164,15 +167,21 @@ class Trainer:
         return batch
 
     def _take_answers(
-        self, rows: RowIndices, pieces: list[slice], batch: NDArray[np.float32], header: common_pb2.StepHeader
+        self,
+        rows: RowIndices,
+        pieces: list[slice],
+        batch: NDArray[np.float32],
+        header: common_pb2.StepHeader,
+        end: str,
     ) -> float:
-        """What the server sends about a step, as it comes: h_L of each piece to the label holder, dL/dz1 of each to all.
+        """What the server sends about a step, as it comes: h_L of each piece to the label holder, ``end`` of each to all: dL/dz1,
+        or that it is done.
 
         Returns:
           the loss summed over rows; 0 at feature holders.
         """
         loss_sum, side, defender = 0.0, self._label_side, self._defender
-        due = {"cut_gradient": 0}
+        due = {end: 0}
         if side is not None:
             due["cut_activation"] = 0
         if defender is not None:
@@ -192,8 +201,10 @@ class Trainer:
                 if last:
                     defender.close_step()
                     self.phases.mark("defender update")
-            else:
+            elif kind == "cut_gradient":
                 self._gather_gradient(frame, batch[piece])
+            else:
+                self.phases.mark("wait for the step's end")
         return loss_sum
 
     def _answer_activation(

@@ -264,7 +264,8 @@ def frontier(
 ) -> None:
     """Score against leakage under every mitigation and mix: each is trained and attacked afresh, and held to the targets.
 
-    As it stands: 43 runs (15 of fraud, 13 of distress, 15 of MNIST), half a minute to two minutes each on two cores.
+    As it stands: about 45 runs (fraud, distress and MNIST under some 15 variants each, see --list), half a minute to two
+    minutes each on two cores.
     """
     from coordinator.cli.privacy_benches import bench_frontier, list_variants
 

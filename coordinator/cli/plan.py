@@ -52,10 +52,13 @@ def plan(
     )
     for line in privacy_lines(checked):
         console.print(line, markup=False, soft_wrap=True)
-    table = Table("link", "MB an epoch", "MB set-up", "MB a run")
+    frozen = expected.frozen_epochs > 0
+    table = Table("link", "MB an epoch", *(["MB a frozen epoch"] if frozen else []), "MB set-up", "MB a run")
     for link in sorted(expected.epoch_bytes.keys() | expected.set_up_bytes.keys()):
-        epoch, once = expected.epoch_bytes.get(link, 0), expected.set_up_bytes.get(link, 0)
-        table.add_row(link, f"{epoch / 1e6:.3f}", f"{once / 1e6:.3f}", f"{(epoch * checked.epochs + once) / 1e6:.3f}")
+        counts = [expected.epoch_bytes.get(link, 0), expected.set_up_bytes.get(link, 0), expected.run_bytes(link)]
+        if frozen:
+            counts.insert(1, expected.frozen_epoch_bytes.get(link, 0))
+        table.add_row(link, *(f"{count / 1e6:.3f}" for count in counts))
     console.print(table)
     console.print(f"rounds an epoch (label holder waits): {expected.rounds}")
     limits = ", ".join(f"{rate} Mbit/s {expected.seconds(rate):.2f} s" for rate in (10, 100, 1000))

@@ -24,25 +24,27 @@ def _defender(defender: DefenderPlan | None) -> list[str]:
 
 
 def _protection(protection: ProtectionPlan, epochs: int, *, defended: bool) -> list[str]:
-    lines = []
-    if protection.row_norm and protection.weight_norm:
+    lines, spec = [], protection.spec
+    if spec.bounded:
         lines.append(
-            f"protection: rows of a party are scaled down to norm {protection.row_norm:g}, its first-layer weights to spectral "
-            f"norm {protection.weight_norm:g}"
+            f"protection: rows of a party are scaled down to norm {spec.row_norm:g}, its first-layer weights to spectral "
+            f"norm {spec.weight_norm:g}"
         )
-        if protection.z1_noise:
-            found = local_privacy(protection.z1_noise, protection.row_norm, protection.weight_norm, epochs)
-            uncounted = ", and not counting the sum of the defenders' gradients, which has no noise" if defended else ""
-            lines.append(
-                f"protection: noise of {protection.z1_noise:g} on z1 at each party; over {epochs} epoch{'s' if epochs > 1 else ''} "
-                f"a training row has ε = {three_digits(found.epsilon)} at δ = {found.delta:g} (relation: {found.relation}; given "
-                f"the weights, which are trained from the rows without noise{uncounted})"
-            )
-    if protection.freeze_first_layer_after:
+    if spec.z1_noise:
+        moving = sum(map(spec.trains_first_layer, range(1, epochs + 1)))
+        releases = moving + (moving < epochs)  # epochs with a first layer that stays send the same, and count as one
+        found = local_privacy(spec.z1_noise, spec.row_norm, spec.weight_norm, releases)
+        uncounted = ", and not counting the sum of the defenders' gradients, which has no noise" if defended else ""
         lines.append(
-            f"protection: first-layer weights stay after epoch {protection.freeze_first_layer_after} of {epochs}"
+            f"protection: noise of {spec.z1_noise:g} on z1 at each party; a training row has ε = {three_digits(found.epsilon)} "
+            f"at δ = {found.delta:g} over {releases} release{'s' if releases > 1 else ''} in {epochs} epochs (relation: "
+            f"{found.relation}; given the weights, which are trained from the rows without noise{uncounted})"
         )
-    if protection.label_gradient != "none":
-        power = f" of power {protection.marvell_power:g}" if protection.label_gradient == "marvell" else ""
-        lines.append(f"protection: {protection.label_gradient} noise{power} on dL/dh_L, at the label holder")
+    if spec.freeze_first_layer_after is not None:
+        after = spec.freeze_first_layer_after
+        since = f"after epoch {after} of {epochs}" if after else "as they are drawn"
+        lines.append(f"protection: first-layer weights stay {since}, and dL/dz1 goes to nobody then")
+    if spec.label_gradient != "none":
+        power = f" of power {spec.marvell_power:g}" if spec.label_gradient == "marvell" else ""
+        lines.append(f"protection: {spec.label_gradient} noise{power} on dL/dh_L, at the label holder")
     return lines

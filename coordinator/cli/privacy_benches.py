@@ -33,6 +33,7 @@ _SHORT_NAMES = {
     "r2_single": "R² one",
     "r2_stacked": "R² all",
     "label_auc": "label",
+    "label_auc_server": "label srv",
     "peer_r2": "R² party",
 }
 

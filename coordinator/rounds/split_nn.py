@@ -25,7 +25,7 @@ from coordinator.stack_secrets import StackSecrets
 from kernel.batch_order import RowIndices, batch_seed, batch_sizes, epoch_order, split_rows
 from kernel.defender_plan import defender_ring, defender_spec
 from kernel.errors import BadInputError, PeerError, StepError, TertiumError
-from kernel.plan_message import label_holder, plan_hash, ring_of, share_ring
+from kernel.plan_message import label_holder, plan_hash, protection_spec, ring_of, share_ring
 from kernel.run_state import RunState
 from protos.v1 import common_pb2, coordination_pb2, plan_pb2, stack_control_pb2
 
@@ -213,7 +213,9 @@ class SplitNnRounds:
         return order
 
     def _train_epoch(self, epoch: int, rows: int) -> None:
-        self._open_pass(epoch, common_pb2.PURPOSE_TRAIN, rows)
+        self._open_pass(
+            epoch, common_pb2.PURPOSE_TRAIN, rows, frozen=not protection_spec(self._plan).trains_first_layer(epoch)
+        )
         order = coordination_pb2.TrainEpoch(epoch=epoch, batch_seed=batch_seed(self._plan.network.seed, epoch))
         reports = self._ask(
             lambda: coordination_pb2.PartyOrder(train_epoch=order),
@@ -305,7 +307,7 @@ class SplitNnRounds:
         except TertiumError as error:
             _log.warning("the neutral server did not close the run", sentence=str(error))
 
-    def _open_pass(self, epoch: int, purpose: common_pb2.Purpose, rows: int) -> None:
+    def _open_pass(self, epoch: int, purpose: common_pb2.Purpose, rows: int, *, frozen: bool = False) -> None:
         self._stack.open_pass(
             stack_control_pb2.OpenPassRequest(
                 run=self._record.run,
@@ -314,6 +316,7 @@ class SplitNnRounds:
                 purpose=purpose,
                 rows=rows,
                 batch_rows=self._plan.batch_rows,
+                frozen=frozen,
             )
         )
 

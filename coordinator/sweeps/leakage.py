@@ -23,12 +23,13 @@ LEAKS: Mapping[str, Callable[[AttackRecord], bool]] = {
     "label_auc": lambda attack: (
         attack.role.startswith(FEATURE_HOLDER) and attack.target == "labels" and attack.measure == "auc"
     ),
+    "label_auc_server": lambda attack: attack.role == SERVER and attack.target == "labels" and attack.measure == "auc",
     "peer_r2": lambda attack: (
         attack.role.startswith(_PARTIES) and attack.target == "peer block" and attack.measure == "r2"
     ),
 }
 """Which attacks a leak is the strongest of. ``r2_single`` reads one epoch of the server's view, ``r2_stacked`` all of them.
-``label_auc`` is a feature holder's, ``peer_r2`` any party's on the columns of the others."""
+``label_auc`` is a feature holder's, ``label_auc_server`` the server's, ``peer_r2`` any party's on the columns of the others."""
 
 
 def leakage_of(attacks: Iterable[AttackRecord]) -> dict[str, Figures | None]:

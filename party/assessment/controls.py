@@ -3,8 +3,9 @@
 | for | positive: it must succeed | negative: it must be at chance |
 |---|---|---|
 | rows | each array it reads is a noise-free linear image of the rows, at least as wide as they have columns | Gaussian noise of the same shape |
+| rows, by z1 and the defenders' gradient | each is such an image of every other column: who reads one fails | the same |
 | rows, by z1 and dL/dz1 | z1 of gradient descent on full batches, with the gradients that moved it | the same |
-| labels | raw gradients (p - y) w of plain split learning, p alike for all rows | the same |
+| labels | raw gradients (p - y) w of plain split learning, p alike for all rows; of two classes, the second a little off that line | the same |
 """
 
 from dataclasses import replace
@@ -21,6 +22,7 @@ Floats = NDArray[np.float32]
 _POSITIVE, _NEGATIVE = 0xC0, 0xC1
 _EPOCHS: Final = 3
 _GUESS: Final = 0.25
+_OFF_LINE: Final = 0.01
 _RATE: Final = 0.1
 
 
@@ -49,11 +51,12 @@ def positive_view(
     elif "z1" in reads and "cut_gradient" in reads:
         made = _descent(view, targets, generator)
     else:
-        for name in reads:
+        for number, name in enumerate(reads):
             shape = getattr(view, name).shape
+            part = targets[:, number :: len(reads)] if targets.shape[1] >= len(reads) else targets
             width = max(shape[-1], targets.shape[1])
             epochs = min(shape[0], _EPOCHS) if len(shape) == 3 else 1
-            images = np.stack([targets @ _projection(targets.shape[1], width, generator) for _ in range(epochs)])
+            images = np.stack([part @ _projection(part.shape[1], width, generator) for _ in range(epochs)])
             made[name] = images if len(shape) == 3 else images[0]
         if "h1" in made and view.own_weights is not None and view.own_rows is not None:
             # The party's own part of z1, as the peer block attack takes it off.
@@ -80,14 +83,21 @@ def _projection(columns: int, width: int, generator: np.random.Generator) -> Flo
 def _label_gradients(
     shape: tuple[int, ...], classes: NDArray[np.int64], generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """[epochs, n, width]: (p - y) w^T with p alike for all rows and a new w in each epoch."""
+    """[epochs, n, width]: (p - y) w^T with p alike for all rows and a new w in each epoch.
+
+    Of two classes, rows of the second leave the line by 1 %, which is what ``label_line`` looks for; the other attacks
+    do not see it.
+    """
     epochs, _, width = shape
     if classes.max() <= 1:
         error = _GUESS - classes[:, None]
     else:
         error = 1 / (classes.max() + 1) - np.eye(int(classes.max()) + 1)[classes]
     heads = generator.standard_normal((epochs, error.shape[1], width))
-    return (error @ heads).astype(np.float32)
+    raw = error @ heads
+    if classes.max() <= 1:
+        raw += _OFF_LINE * classes[:, None] * generator.standard_normal(shape)
+    return raw.astype(np.float32)
 
 
 def _descent(view: View, targets: NDArray[np.float32], generator: np.random.Generator) -> dict[str, Floats]:

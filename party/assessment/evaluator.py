@@ -15,7 +15,7 @@ from party.assessment.equality_solving import EqualitySolving
 from party.assessment.gram import Gram
 from party.assessment.inverse_models import InverseMlp, InverseRidge, PaperAttacker, StackedMlp, StackedRidge
 from party.assessment.judge import CANDIDATES
-from party.assessment.label_inference import LabelDirection, LabelNorm, LabelRidge
+from party.assessment.label_inference import LabelDirection, LabelLine, LabelNorm, LabelRidge
 from party.assessment.peer_block import PeerBlock, PeerBlockMlp
 from party.assessment.trial import Trial
 from party.assessment.view import View
@@ -29,6 +29,7 @@ ATTACKS: Final[tuple[type[Attack], ...]] = (
     Gram,
     LabelNorm,
     LabelDirection,
+    LabelLine,
     LabelRidge,
     PeerBlock,
     PeerBlockMlp,

@@ -7,10 +7,12 @@
 | ``stacked_ridge``, ``stacked_mlp`` | all epochs side by side | the same |
 | ``paper_attacker`` | h1 of the last epoch | the attacker of the P2N2 paper's Fig. 7 (Zheng, Chen et al. 2020) |
 
-The neutral server reads z1 and is after all columns. A label holder reads h_L, a feature holder dL/dz1; they are after the
-others' columns and put their own rows beside what they saw; their networks are fitted with effort "full" only.
+The neutral server reads z1, and with a defender beside it the sum of the defenders' gradients at h1; it is after all
+columns. A label holder reads h_L, a feature holder dL/dz1; they are after the others' columns and put their own rows
+beside what they saw; their networks are fitted with effort "full" only.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -27,10 +29,14 @@ Floats = NDArray[np.float32]
 
 SOURCES: Final = {"neutral-server": "z1", "label-holder": "h_last", "feature-holder": "cut_gradient"}
 """What an inverse model reads, by role."""
+BESIDE: Final = "defender_gradient"
+"""What it reads beside that where the view has it: linear in the rows, as z1 is, and free of the noise put on z1."""
 
 OUTERMOST: Final = 4.0
 DIRECTIONS: Final = 64
 WEIGHTS: Final = (1.0, 0.1, 0.0)
+BALANCES: Final = ((1.0, 1.0), (1.0, 0.1), (0.1, 1.0))
+"""Weights of two things seen of a row, side by side."""
 
 RECIPES: Final[dict[Effort, DecoderRecipe]] = {
     "quick": DecoderRecipe(widths=(256, 256), epochs=30, patience=5),
@@ -68,12 +74,19 @@ class RowAttack(Attack):
         Beside own rows, what was seen is scaled by the weight among ``WEIGHTS`` that cross-validation likes best, so
         that a view of little worth is not fitted at the price of good columns.
         """
-        leaked, targets = self.background.rows, self.background.targets
+        leaked = self.background.rows
         seen = standardised(seen, leaked)
         if self.view.own_rows is None:
             return seen
         own = standardised(self.view.own_rows, leaked)
         choices = [np.concatenate([weight * seen, own], axis=1) for weight in WEIGHTS]
+        return self.best(choices)
+
+    def best(self, choices: Sequence[Floats]) -> Floats:
+        """Of several [n, features], the one from which a ridge recovers leaked rows best, by its cross-validation."""
+        if len(choices) == 1:
+            return choices[0]
+        leaked, targets = self.background.rows, self.background.targets
         return min(choices, key=lambda features: fit_ridge(features[leaked], targets).error)
 
 
@@ -85,20 +98,34 @@ class InverseRidge(RowAttack):
     @classmethod
     def reads(cls, view: View) -> tuple[str, ...]:
         source = SOURCES.get(view.role)
-        return (source,) if source is not None and getattr(view, source) is not None else ()
+        if source is None or getattr(view, source) is None:
+            return ()
+        return (source, BESIDE) if view.role == "neutral-server" and view.defender_gradient is not None else (source,)
 
-    def epochs(self) -> Floats:
+    def epochs(self, name: str) -> Floats:
         """What was seen, float32[epochs, n, width]; gradients as directions and lengths, which no batch size distorts."""
-        name = self.reads(self.view)[0]
         return directions(self.array(name)) if name == "cut_gradient" else self.array(name)
 
-    def seen(self) -> Floats:
-        """What the attack makes use of, float32[n, width]."""
-        last: Floats = self.epochs()[-1]
+    def seen(self, name: str, limit: int) -> Floats:
+        """What the attack makes use of, float32[n, width]; a stack of epochs keeps ``limit`` values of a row."""
+        last: Floats = self.epochs(name)[-1]
         return last
 
+    def best_features(self) -> Floats:
+        """float32[n, features] of what was seen. Where that is two things, the best of one, the other, and both side by side
+        in several balances: noise in one must not hide the other."""
+        names, limit = self.reads(self.view), LIMITS[self.effort]
+        choices = [self.features(self.seen(name, limit)) for name in names]
+        if len(names) > 1:
+            halves = [standardised(self.seen(name, limit // 2), self.background.rows) for name in names]
+            choices += [
+                np.concatenate([weight * half for weight, half in zip(balance, halves, strict=True)], axis=1)
+                for balance in BALANCES
+            ]
+        return self.best(choices)
+
     def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self.estimate(self.features(self.seen()), rows)
+        return self.estimate(self.best_features(), rows)
 
 
 class NetworkEstimate(RowAttack):
@@ -136,8 +163,8 @@ class StackedRidge(InverseRidge):
     def epochs_seen(self) -> int:
         return len(self.array(self.reads(self.view)[0]))
 
-    def seen(self) -> Floats:
-        return stacked(self.epochs(), LIMITS[self.effort])
+    def seen(self, name: str, limit: int) -> Floats:
+        return stacked(self.epochs(name), limit)
 
 
 class StackedMlp(InverseMlp, StackedRidge):

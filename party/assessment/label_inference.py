@@ -8,7 +8,11 @@ norm attack and cosine attack). The neutral server reads dL/dh_L, a feature hold
 |---|---|---|
 | ``label_norm`` | length of its gradient, averaged over epochs | two classes |
 | ``label_direction`` | its gradient along the first singular vector of all, averaged over epochs | two classes |
+| ``label_line`` | whether it lies on a line with others: by the nearest row in direction, or by its angle with all | two classes |
 | ``label_ridge`` | ridge from its gradients and their mean length to the leaked rows' classes | any number of classes |
+
+``label_line`` is for noise that leaves one class on the common line of (p - y) w and takes the other off it. The other
+three see sizes and averages, and that is neither: no length or side need differ.
 
 Averages over epochs are the attacker's answer to noise that is fresh in each. Which direction means which class is told
 by the leaked labels: an attack that knows nothing may therefore land below 0.5 as well as above.
@@ -28,6 +32,11 @@ from party.assessment.view import View
 Floats = NDArray[np.float64]
 
 SOURCES: Final = {"neutral-server": "head_gradient", "feature-holder": "cut_gradient"}
+
+_PROJECTIONS: Final = 0x11E
+_KEYS: Final = 2
+_NEIGHBOURS: Final = 4
+_PARALLEL: Final = 1e-6  # sine of an angle that float32 cannot tell from none
 
 
 class LabelAttack(Attack):
@@ -81,6 +90,40 @@ class LabelDirection(LabelAttack):
         return total[rows]
 
 
+class LabelLine(LabelAttack):
+    """How far a row's direction is from that of the row nearest to it in direction, or from the main direction of all,
+    as a logarithm: of both in each epoch, what sets the leaked classes further apart. Sign and length are not looked at.
+
+    The head moves between steps, so each step has a line of its own; rows of one step find each other without being told
+    which these are. Nearest rows are sought among neighbours by the ratio of two random projections, which is equal for
+    parallel rows.
+    """
+
+    name: ClassVar[str] = "label_line"
+
+    @classmethod
+    def suits(cls, view: View, background: Background, effort: Effort) -> bool:
+        return background.classes == 2 and all(getattr(view, name).shape[2] > 1 for name in cls.reads(view))
+
+    def recover(self, rows: NDArray[np.int64]) -> Floats:
+        generator = np.random.default_rng([_PROJECTIONS, self.seed])
+        total = np.zeros(len(self.view.rows))
+        for values in self.gradients():
+            epoch = [self._oriented(angles, values) for angles in _angles(np.asarray(values, np.float64), generator)]
+            total += max(epoch, key=lambda scores: float(np.std(scores)))
+        return total[rows]
+
+    def _oriented(self, angles: Floats, values: NDArray[np.float32]) -> Floats:
+        """Standardised and weighted by how far apart it sets the leaked classes; rows of zeros have no direction: 0."""
+        logarithms = np.log(np.maximum(angles, _PARALLEL))
+        there = values.any(axis=1)
+        spread = float(logarithms[there].std()) if there.any() else 0.0
+        if spread == 0:
+            return np.zeros(len(angles))
+        scores = np.where(there, (logarithms - logarithms[there].mean()) / spread, 0.0)
+        return scores * orientation(scores[self.background.rows], self.background.labels, scores)
+
+
 class LabelRidge(LabelAttack):
     """Ridge from gradients and their lengths to the leaked rows' class indicators, which is a discriminant analysis with
     the covariance shrunk (Hastie, Tibshirani & Friedman 2009, §4.3)."""
@@ -100,6 +143,28 @@ class LabelRidge(LabelAttack):
         indicators = np.eye(self.background.classes)[self.background.labels]
         scores = fit_ridge(features[self.background.rows], indicators)(features[rows])
         return scores[:, 1] if self.background.classes == 2 else scores
+
+
+def _angles(values: Floats, generator: np.random.Generator) -> tuple[Floats, Floats]:
+    """Of float64[n, width], the sine of every row's angle with the nearest of its neighbours, and with the main direction."""
+    units = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    cosines = np.zeros(len(values))
+    for _ in range(_KEYS):
+        above, below = (units @ generator.standard_normal((units.shape[1], 2))).T
+        order = np.argsort(above / np.where(below == 0, 1.0, below))
+        sorted_units = units[order]
+        for apart in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
+            near = np.abs(np.einsum("ij,ij->i", sorted_units[apart:], sorted_units[:-apart]))
+            for side in (order[apart:], order[:-apart]):
+                cosines[side] = np.maximum(cosines[side], near)
+    _, vectors = np.linalg.eigh(units.T @ units)
+    along = np.abs(units @ vectors[:, -1])
+    return _sine(cosines), _sine(along)
+
+
+def _sine(cosines: Floats) -> Floats:
+    sines: Floats = np.sqrt(np.maximum(1.0 - cosines**2, 0.0))
+    return sines
 
 
 def orientation(leaked: Floats, labels: NDArray[np.int64], everybody: Floats) -> float:

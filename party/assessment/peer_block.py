@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from party.assessment.inverse_models import NetworkEstimate, RowAttack
-from party.assessment.ridge import fit_ridge
 from party.assessment.view import View
 
 Floats = NDArray[np.float32]
@@ -34,12 +33,10 @@ class PeerBlock(RowAttack):
 
     def best_features(self) -> Floats:
         """float32[n, features] of all rows, from the better of h1 as it came and the others' part of z1."""
-        leaked, targets = self.background.rows, self.background.targets
         seen: Floats = self.array("h1")[-1]
         bounded = self.view.own_part
         own: Floats = self.array("own_rows") @ self.array("own_weights") if bounded is None else bounded
-        choices = [self.features(values) for values in (seen, others_part(seen, own))]
-        return min(choices, key=lambda features: fit_ridge(features[leaked], targets).error)
+        return self.best([self.features(values) for values in (seen, others_part(seen, own))])
 
     def recover(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         return self.estimate(self.best_features(), rows)

@@ -3,7 +3,8 @@
 1. inventory: which epochs are whole at every role, counting the last generation that trained them;
 2. z_1 = the sum of all parties' shares, decoded in the run's ring, as the neutral server decodes it;
 3. h_1 as the parties were sent it where the plan reveals it, else act(z_1 + b) with the bias moved as the server moved it;
-4. h_L, dL/dh_L and dL/dz_1 as they arrived.
+4. with a defender, the sum of all parties' gradients at h_1, decoded as the neutral server decodes it;
+5. h_L, dL/dh_L and dL/dz_1 as they arrived.
 Rows stand in the order of their numbers: the batch order is an experiment seed, which an evaluator knows. The neutral
 server does not; that its view is aligned all the same is an assumption in the attacker's favour.
 """
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.defender_plan import defender_ring, defender_spec
 from kernel.errors import BadInputError
 from kernel.plan_message import share_ring
 from kernel.ring import ring_dtype
@@ -111,7 +113,7 @@ class _Reading:
         self._gradients: dict[Step, Array] = {}  # dL/dz_1 summed over a step, of every recorded step
 
     def views(self) -> tuple[View, ...]:
-        z1, head = self._server_arrays()
+        z1, defender, head = self._server_arrays()
         received: dict[str, dict[str, Array]] = {}
         for party in self._files.parties:
             received[party.name] = self._party_arrays(party.name, received.values())
@@ -125,6 +127,7 @@ class _Reading:
             h_last=holder["cut_activation"],
             head_gradient=head,
             cut_gradient=holder["cut_gradient"],
+            defender_gradient=defender,
         )
         parties = [
             View(
@@ -142,24 +145,32 @@ class _Reading:
         ]
         return (server, *parties)
 
-    def _server_arrays(self) -> tuple[Array, Array]:
-        """z_1 and dL/dh_L, float32[epochs, n, width]."""
-        ring = share_ring(self._files.plan)
-        words = np.zeros((len(self._slot), len(self._rows), self._widths[0]), ring_dtype(ring.ring_bits))
+    def _server_arrays(self) -> tuple[Array, Array | None, Array]:
+        """z_1, the defenders' summed gradient (None without a defender) and dL/dh_L, float32[epochs, n, width]."""
+        plan = self._files.plan
+        rings = {"share": share_ring(plan)}
+        if (defender := defender_spec(plan)) is not None:
+            rings["defender_share"] = defender_ring(defender.objective, len(self._files.parties))
+        shape = (len(self._slot), len(self._rows), self._widths[0])
+        words = {kind: np.zeros(shape, ring_dtype(ring.ring_bits)) for kind, ring in rings.items()}
         head = self._empty(self._widths[-1])
-        taken: set[tuple[str, int, int, int]] = set()
-        for frame in self._frames(SERVER, ("share", "head_gradient")):
+        taken: set[tuple[str, str, int, int, int]] = set()
+        for frame in self._frames(SERVER, (*rings, "head_gradient")):
             header = frame.header
             if header.epoch not in self._slot:
                 continue
             if frame.kind == "head_gradient":
                 self._place(head, SERVER, frame)
                 continue
-            piece = (header.sender, header.epoch, header.step, frame.piece)
+            piece = (frame.kind, header.sender, header.epoch, header.step, frame.piece)
             if piece not in taken:  # a repeat has the same bytes, or the run had failed
                 taken.add(piece)
-                self._place(words, SERVER, frame, add=True)
-        return np.stack([ring.decode(epoch).astype(np.float32) for epoch in words]), head
+                self._place(words[frame.kind], SERVER, frame, add=True)
+        sums = {
+            kind: np.stack([rings[kind].decode(epoch).astype(np.float32) for epoch in words.pop(kind)])
+            for kind in rings
+        }
+        return sums["share"], sums.get("defender_share"), head
 
     def _party_arrays(self, name: str, others: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
         """What a party received, float32[epochs, n, width] by kind; an array that another party received too is held once."""
@@ -221,6 +232,8 @@ def _streams(files: RunFiles, inventories: Mapping[str, Inventory]) -> list[set[
     rows, holder = len(files.split.train), files.label_holder
     streams = [inventories[SERVER].whole("share", party.name, rows) for party in files.parties]
     streams.append(inventories[SERVER].whole("head_gradient", holder, rows))
+    if defender_spec(files.plan) is not None:
+        streams += [inventories[SERVER].whole("defender_share", party.name, rows) for party in files.parties]
     streams.append(inventories[holder].whole("cut_activation", SERVER, rows))
     return streams + [inventories[party.name].whole("cut_gradient", SERVER, rows) for party in files.parties]
 
@@ -234,9 +247,11 @@ def _kept_rows(files: RunFiles) -> NDArray[np.int64]:
 
 
 def _epoch_bytes(files: RunFiles, rows: int) -> int:
-    """Of z_1 (as words, too), h_1, dL/dz_1 at the width of the first layer, and twice that of the last."""
+    """Of z_1 (as words, too), h_1, dL/dz_1 at the width of the first layer, and twice that of the last; with a defender
+    its gradient (as words, too)."""
     widths = files.spec.widths
-    return 4 * rows * (5 * widths[0] + 2 * widths[-1])
+    first = 5 if defender_spec(files.plan) is None else 8
+    return 4 * rows * (first * widths[0] + 2 * widths[-1])
 
 
 def _predictions(files: RunFiles, transcripts: Path, inventories: Mapping[str, Inventory]) -> View | None:

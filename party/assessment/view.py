@@ -10,7 +10,7 @@ from kernel.errors import BadInputError
 
 ROLES: Final = ("neutral-server", "feature-holder", "label-holder", "predictions")
 
-_PER_EPOCH: Final = ("z1", "h1", "h_last", "head_gradient", "cut_gradient")
+_PER_EPOCH: Final = ("z1", "h1", "h_last", "head_gradient", "cut_gradient", "defender_gradient")
 _PER_ROW: Final = ("own_rows", "own_part", "outputs")
 
 
@@ -27,6 +27,8 @@ class View:
       h_last: float32[epochs, n, widths[-1]]. Neutral server, label holder.
       head_gradient: dL/dh_L, float32[epochs, n, widths[-1]]. Neutral server (the label holder makes it).
       cut_gradient: dL/dz1, float32[epochs, n, widths[0]]. Everybody but "predictions".
+      defender_gradient: the sum over parties of each row's own gradient of the defender's distance at h1, as decoded,
+        float32[epochs, n, widths[0]]. Neutral server, only with a defender.
       own_rows: float32[n, own columns], a party's own encoded rows.
       own_weights: float32[own columns, widths[0]], a party's first layer after the last epoch.
       own_part: float32[n, widths[0]], its own part of z1 at these weights where that is not ``own_rows @ own_weights``
@@ -45,6 +47,7 @@ class View:
     h_last: NDArray[np.float32] | None = None
     head_gradient: NDArray[np.float32] | None = None
     cut_gradient: NDArray[np.float32] | None = None
+    defender_gradient: NDArray[np.float32] | None = None
     own_rows: NDArray[np.float32] | None = None
     own_weights: NDArray[np.float32] | None = None
     own_part: NDArray[np.float32] | None = None

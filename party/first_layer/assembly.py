@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from kernel.gaussian_noise import GaussianNoise
 from kernel.masks import ZeroMask
 from kernel.plan_message import ring_of, share_ring
-from kernel.randomness import Keystream, SecureRandomness, derive_key
+from kernel.randomness import Keystream, derive_key
 from party.dealer_client import DealerClient
 from party.first_layer.beaver import Beaver
 from party.first_layer.masked_sum import MaskedSum
 from party.first_layer.norm_bounds import NormBounds
 from party.first_layer.protocol import FirstLayer, FirstLayerBlock
+from party.first_layer.row_noise import RowNoise
 from party.membership import Membership
 from party.peer_links import PeerLinks
 from protos.v1 import plan_pb2
@@ -20,6 +20,7 @@ def make_first_layer(
     membership: Membership,
     block: FirstLayerBlock,
     widths: list[int],
+    noise: RowNoise | None,
     *,
     links: PeerLinks,
     dealing: Any,
@@ -28,15 +29,14 @@ def make_first_layer(
     """The protocol of the plan for this party.
 
     Args:
-      widths: encoded columns per party in the order of the plan; dealing: stub of the dealer.
+      widths: encoded columns per party in the order of the plan; noise: this party's own, where the plan asks for it.
+      dealing: stub of the dealer.
     """
     run, generation, ring = membership.run, membership.generation, share_ring(membership.plan)
     streams = {
         name: Keystream(derive_key(link.pairwise, run, generation, "zero-mask")) for name, link in links.links.items()
     }
     mask = ZeroMask(membership.me, streams)
-    deviation = membership.protection.z1_noise
-    noise = GaussianNoise(SecureRandomness(), deviation) if deviation else None
     if membership.plan.protocol != plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
         return MaskedSum(block, ring, mask, noise)
     factor_ring = ring_of(membership.plan.ring)

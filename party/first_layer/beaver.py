@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from kernel.batch_order import RowIndices
 from kernel.errors import StepError
 from kernel.fixed_point import FixedPoint, product_error_bound
-from kernel.gaussian_noise import GaussianNoise
 from kernel.masks import ZeroMask
 from kernel.randomness import Keystream, StreamPosition, derive_key
 from kernel.ring import RingArray, load_ring_kernels, ring_dtype
@@ -35,6 +34,7 @@ from kernel.wire.tensor_frame import TensorFrame, pack_frame, unpack_frame
 from party.dealer_client import DealerClient
 from party.first_layer.ahead import Ahead
 from party.first_layer.protocol import FirstLayerBlock
+from party.first_layer.row_noise import RowNoise
 from party.membership import Membership
 from party.peer_links import PeerLinks
 from protos.v1 import common_pb2, relay_pb2
@@ -86,7 +86,7 @@ class Beaver:
         links: PeerLinks,
         dealer: DealerClient,
         mask: ZeroMask,
-        noise: GaussianNoise | None = None,
+        noise: RowNoise | None = None,
     ) -> None:
         self._block, self._membership, self._ring, self._share_ring = block, membership, ring, share_ring
         self._links, self._dealer, self._mask, self._noise = links, dealer, mask, noise
@@ -202,7 +202,7 @@ class Beaver:
         self._mask.apply(partial, position)
         largest = 0.0
         if self._noise is not None:
-            noise = self._noise.draw(partial.shape)
+            noise = self._noise.draw(position, rows)
             largest = float(np.abs(noise).max(initial=0.0))
             partial += self._share_ring.encode(noise, "noise on z1 of this party's columns")
         return _Prepared(f_share, partial, factor, largest)

@@ -1,6 +1,6 @@
 """`masked_sum`: each party multiplies its own block in the clear and hides the product under a zero-mask.
 
- [1] Z_i = X_i Theta_i in float32, plus noise where the plan asks for it (fresh for every row of every pass);
+ [1] Z_i = X_i Theta_i in float32, plus noise where the plan asks for it (row_noise.py);
  [2] words = round(Z_i 2^f), checked against the ring's room for n addends;
  [3] words + zero-mask go to the neutral server, where the masks cancel in the sum.
 
@@ -14,20 +14,18 @@ from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices
 from kernel.fixed_point import FixedPoint
-from kernel.gaussian_noise import GaussianNoise
 from kernel.masks import ZeroMask
 from kernel.randomness import StreamPosition
 from kernel.ring import RingArray, ring_dtype
 from party.first_layer.ahead import Ahead
 from party.first_layer.protocol import FirstLayerBlock
+from party.first_layer.row_noise import RowNoise
 
 
 class MaskedSum:
     """See the module; ``ring`` has the plan's f and room for one addend per party; ``noise`` is this party's own."""
 
-    def __init__(
-        self, block: FirstLayerBlock, ring: FixedPoint, mask: ZeroMask, noise: GaussianNoise | None = None
-    ) -> None:
+    def __init__(self, block: FirstLayerBlock, ring: FixedPoint, mask: ZeroMask, noise: RowNoise | None = None) -> None:
         self._block, self._ring, self._mask, self._source = block, ring, mask, noise
         width = block.weights.shape[1]
         self._pads = Ahead(self._prepare)
@@ -71,5 +69,5 @@ class MaskedSum:
     def _prepare(self, position: StreamPosition, rows: RowIndices) -> tuple[RingArray, NDArray[np.float32] | None]:
         """The step's pad and noise: nothing in them depends on rows or weights."""
         shape = (len(rows), self._block.weights.shape[1])
-        noise = None if self._source is None else self._source.draw(shape).astype(np.float32)
+        noise = None if self._source is None else self._source.draw(position, rows)
         return self._mask.pad(shape, self._ring.ring_bits, position), noise

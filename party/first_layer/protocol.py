@@ -28,7 +28,7 @@ class FirstLayerBlock:
     ) -> None:
         self.rows = rows
         self.weights = weights
-        self._bounds, self._frozen = bounds, False
+        self._bounds = bounds
         self._project()
         self._optimizer = Optimizer(optimizer, [weights.shape])
         self._gathered: NDArray[np.float32] | None = None
@@ -45,8 +45,6 @@ class FirstLayerBlock:
 
     def gather(self, rows: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
         """Add up X_i^T (dL/dz1) of a piece of the batch; ``rows`` float32[piece, columns], ``gradient`` float32[piece, width]."""
-        if self._frozen:
-            return
         product = rows.T @ gradient
         if self._gathered is None:
             self._gathered = product
@@ -59,17 +57,11 @@ class FirstLayerBlock:
         Raises:
           StepError: nothing was.
         """
-        if self._frozen:
-            return
         if self._gathered is None:
             raise StepError("the first layer has no gradient to apply; gather the step's pieces first")
         gathered, self._gathered = self._gathered, None
         self._optimizer.step([self.weights], [gathered])
         self._project()
-
-    def freeze(self, frozen: bool) -> None:
-        """While frozen, gradients are dropped and weights and optimizer stay as they are."""
-        self._frozen = frozen
 
     def _project(self) -> None:
         if self._bounds is not None:

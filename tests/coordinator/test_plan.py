@@ -192,7 +192,7 @@ def test_an_empty_protection_changes_nothing(section):
         ("z1_noise = 0.5", "z1_noise = inf", "'protection.z1_noise'"),
         ("row_norm = 3.0", "row_norm = 0.0", "'protection.row_norm'"),
         ("weight_norm = 2.0", "weight_norm = -1", "'protection.weight_norm'"),
-        ("freeze_first_layer_after = 3", "freeze_first_layer_after = 0", "it counts epochs, from 1"),
+        ("freeze_first_layer_after = 3", "freeze_first_layer_after = -1", "greater than or equal to 0"),
         ("freeze_first_layer_after = 3", "freeze_first_layer_after = 4", "4 of 4 epochs"),
         ('"marvell"', '"marvel"', "'none', 'max_norm' or 'marvell'"),
         ('"marvell"', '"max_norm"', 'marvell_power is for label_gradient = "marvell"'),

@@ -1,6 +1,6 @@
-"""`tertium run --local` attacks what the roles received and says so in the report; `tertium attacks run` does it again.
+"""`tertium run --local --record` keeps what the roles received; `tertium attacks run` attacks it, and the report says so.
 
-That a recording which nobody asked to keep is gone: test_bench_frontier.py.
+Attacks within a run, whose recording is deleted: test_bench_frontier.py.
 """
 
 import json
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of digits, halves at two parties, two epochs; attacked without being asked to, and recorded."""
+    """The run directory of digits, halves at two parties, two epochs; recorded, and attacked by its id alone."""
     root = tmp_path_factory.mktemp("attacked")
     parties = [
         part("top", "digits", "pixel_0_0..pixel_3_7"),
@@ -34,12 +34,21 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         learning_rate=0.01,
     )
     (root / "digits.toml").write_text(text)
-    outcome = tertium("run", "digits.toml", "--local", "--no-baseline", "--record", "kept", cwd=root)
+    outcome = tertium(
+        "run", "digits.toml", "--local", "--no-baseline", "--attacks", "none", "--record", "kept", cwd=root
+    )
     assert outcome.code == 0, outcome
-    assert "could find out" in outcome.out
     assert "trained in " in outcome.out
-    assert "attacked (quick) in " in outcome.out
     (found,) = (root / "runs").iterdir()
+    assert "No attack was run" in (found / "report.html").read_text(encoding="utf-8")
+    trained = json.loads((found / "metrics.json").read_bytes())
+    outcome = tertium("attacks", "run", found.name, cwd=root)
+    assert outcome.code == 0, outcome
+    assert "attacked (quick) in " in outcome.out
+    assert "could find out" in outcome.out
+    attacked = json.loads((found / "metrics.json").read_bytes())
+    assert attacked.pop("privacy")["attacks"]
+    assert attacked == trained
     return found
 
 
@@ -79,21 +88,6 @@ def test_the_recording_was_counted_and_kept_as_asked(directory: Path):
     assert noted["bytes"] == event["recorded_bytes"] == sum(file.stat().st_size for file in kept.iterdir())
     assert {file.stat().st_mode & 0o777 for file in kept.iterdir()} == {0o600}
     assert kept.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_recorded_run_is_attacked_again_by_its_id_alone(directory: Path):
-    """The last test here: it changes the run. As many rows leaked is the same attack, so a tenth more are."""
-    before = json.loads((directory / "metrics.json").read_bytes())
-    root = directory.parents[1]
-    outcome = tertium("attacks", "run", directory.name, "--leaked-fraction", "0.2", cwd=root)
-    assert outcome.code == 0, outcome
-    first, again = events_of(directory, "attacks")
-    assert (first["leaked_fraction"], again["leaked_fraction"]) == (0.1, 0.2)
-    assert (again["epochs"], again["recorded_bytes"]) == (first["epochs"], first["recorded_bytes"])
-    after = json.loads((directory / "metrics.json").read_bytes())
-    assert after["privacy"]["attacks"] == again["attacks"] != before["privacy"]["attacks"]
-    assert {**after, "privacy": {}} == {**before, "privacy": {}}
-    assert f"report: runs/{directory.name}/report.html" in outcome.out
 
 
 def events_of(directory: Path, kind: str) -> list[dict[str, Any]]:

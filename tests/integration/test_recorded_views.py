@@ -7,12 +7,14 @@ from local_runs import network_outputs, part, plan_toml
 from recordings import COORDINATOR, SERVER, Recording, labels_of, order_of, rows_of, split_of
 
 from coordinator.stack_secrets import StackSecrets
+from kernel.defender_plan import defender_spec
 from kernel.errors import BadInputError
 from kernel.plan_message import plan_hash, share_ring
 from party.assessment.first_bias import activated
 from party.assessment.recorded_view import RecordedViews, read_views
 from party.assessment.run_files import RunFiles, read_run_files
 from party.assessment.view import View
+from party.defender import Defender
 
 pytestmark = pytest.mark.e2e
 
@@ -61,7 +63,9 @@ def _first_batch(recording: Recording, files: RunFiles) -> np.ndarray:
 def test_every_role_has_its_view_and_no_more(recording: Recording, views: RecordedViews):
     given = {
         view.name: {
-            name for name in ("z1", "h1", "h_last", "head_gradient", "cut_gradient") if getattr(view, name) is not None
+            name
+            for name in ("z1", "h1", "h_last", "head_gradient", "cut_gradient", "defender_gradient")
+            if getattr(view, name) is not None
         }
         for view in views.views
     }
@@ -196,6 +200,30 @@ def test_with_a_defender_every_party_has_the_servers_h1(defended_recording: Reco
     activation = run.plan.network.activations[0]
     bias = run.barrier(SERVER, 0)["stack"]["bias_0"]
     assert np.allclose(server.h1[0][batch], activated(activation, server.z1[0][batch] + bias), atol=1e-6)
+
+
+def test_with_a_defender_the_servers_view_has_the_sum_of_the_parties_gradients(
+    defended_recording: Recording, defended_house: House
+):
+    """Of the first batch: each party's own, from its rows, h1 and the net of barrier 0; rounding is 2^-21 a party. In every
+    epoch as large, so that no share is left out or counted twice; at no party."""
+    files = _files(defended_recording, defended_house)
+    views = read_views(files, defended_recording.transcripts)
+    server, batch, run = _of(views, SERVER), _first_batch(defended_recording, files), defended_recording.run
+    assert server.defender_gradient.shape == server.z1.shape
+    spec = defender_spec(run.plan.message())
+    wanted = np.zeros((len(batch), 8), np.float32)
+    for party in files.parties:
+        state = run.barrier(party.name, 0)["defender"]
+        net = Defender(spec, {name: value for name, value in state.items() if name.startswith(("kernel", "bias"))})
+        wanted += net.distance_and_gradient(server.h1[0][batch], party.rows[views.rows[batch]])[1]
+        assert _of(views, party.name).defender_gradient is None
+    assert np.abs(wanted).max() > 1e-3
+    assert np.abs(server.defender_gradient[0][batch] - wanted).max() < 1e-5
+    assert np.all(np.abs(server.defender_gradient) < 50)  # uniform words are nearly all beyond
+    assert np.all(np.any(server.defender_gradient != 0, axis=2))
+    few = read_views(files, defended_recording.transcripts, most_epochs=2)
+    assert np.array_equal(_of(few, SERVER).defender_gradient, server.defender_gradient[[0, -1]])
 
 
 def test_a_run_without_a_transcript_is_a_sentence(masked_sum_recording: Recording, house: House, tmp_path):

@@ -176,6 +176,11 @@ def test_the_ring_has_room_for_every_party():
 def test_the_protection_of_a_plan():
     """All of it; and none where the message is not set, whatever a later default."""
     assert protection_spec(plan()) == ProtectionSpec(0.5, 3.0, 4.0, 3, "marvell", 10.0)
+    of = plan()
+    of.protection.freeze_first_layer_after = 0
+    assert protection_spec(of).freeze_first_layer_after == 0
+    of.protection.ClearField("freeze_first_layer_after")
+    assert protection_spec(of).freeze_first_layer_after is None
     bare = plan()
     bare.ClearField("protection")
     assert protection_spec(bare) == ProtectionSpec()

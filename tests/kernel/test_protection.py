@@ -14,6 +14,7 @@ from kernel.protection import ProtectionSpec
         (ProtectionSpec(row_norm=1.0, weight_norm=2.0), "regression"),
         (ProtectionSpec(z1_noise=0.5, row_norm=1.0, weight_norm=2.0), "multiclass"),
         (ProtectionSpec(freeze_first_layer_after=1), "binary"),
+        (ProtectionSpec(freeze_first_layer_after=0), "binary"),
         (ProtectionSpec(freeze_first_layer_after=3, label_gradient="max_norm"), "multiclass"),
         (ProtectionSpec(label_gradient="marvell", marvell_power=0.1), "binary"),
     ],
@@ -48,3 +49,4 @@ def test_the_first_layer_trains_up_to_the_freeze():
     frozen = ProtectionSpec(freeze_first_layer_after=2)
     assert [frozen.trains_first_layer(epoch) for epoch in (1, 2, 3, 4)] == [True, True, False, False]
     assert all(ProtectionSpec().trains_first_layer(epoch) for epoch in (1, 100))
+    assert not ProtectionSpec(freeze_first_layer_after=0).trains_first_layer(1)

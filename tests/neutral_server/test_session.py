@@ -705,3 +705,15 @@ def test_a_pass_is_described_by_its_own_time(training, monkeypatch):
     ones = encode_ring(np.ones((BATCH, WIDTH), np.uint32), RING.fractional_bits)
     training.deliver("a", frame_of("a", 0, share=ones, epoch=EPOCH + 1))
     assert training.session.describe_pass() == {"wait for frames": 0.5, "send": 0.0}
+
+
+def test_in_a_frozen_pass_nobody_is_sent_the_gradient(federation):
+    """The layers above learn as ever; everybody hears that the step is done, and a repeat hears it again."""
+    federation.session.open_pass(EPOCH, TRAIN, ROWS, BATCH, frozen=True)
+    for outbox in federation.outboxes.values():
+        frames(outbox)
+    federation.train_step(0)
+    assert np.abs(federation.stack.bias).max() > 0
+    federation.deliver("a", federation.share("a", 0))
+    kinds = {party: [one.message.WhichOneof("kind") for one in frames(federation.outboxes[party])] for party in PARTIES}
+    assert kinds == {"a": ["step_done", "step_done"], "b": ["cut_activation", "step_done"], "c": ["step_done"]}

@@ -50,6 +50,48 @@ def test_max_norm_makes_every_row_as_long_as_the_longest(noise):
     assert sent.dtype == np.float32
 
 
+def off_the_line(gradient, direction):
+    """Of every row, the sine of its angle with the direction."""
+    wide, unit = gradient.astype(np.float64), direction / np.linalg.norm(direction)
+    return np.linalg.norm(wide - np.outer(wide @ unit, unit), axis=1) / np.linalg.norm(wide, axis=1)
+
+
+@pytest.mark.parametrize("kind", ["max_norm", "marvell"])
+def test_noise_leaves_no_row_off_the_line_of_the_gradients(noise, kind):
+    """Whatever the key: gradients of one output are on one line, and so is what is sent of them, to float32."""
+    gradient, labels = head_gradients(2_000, 0.1)
+    direction = gradient[np.argmax(np.linalg.norm(gradient, axis=1))].astype(np.float64)
+    gradient[:5] = 0  # rows the model is sure of
+    sent = label_protection(kind, 10.0, noise)(gradient, labels)
+    assert np.linalg.norm(sent, axis=1).min() > 0
+    assert off_the_line(sent, direction).max() < 1e-6
+
+
+def test_marvells_noise_stays_in_the_plane_of_gradients_that_span_one(noise):
+    generator = np.random.default_rng(4)
+    plane = generator.standard_normal((2, 8))
+    labels = np.repeat([0, 1], 500)
+    gradient = ((generator.standard_normal((1_000, 2)) + 2.0 * labels[:, None]) @ plane).astype(np.float32)
+    sent = marvell(gradient, labels, power=10.0, noise=noise)
+    sizes = np.linalg.svd(sent - gradient, compute_uv=False)
+    assert sizes[1] > 0.01 * sizes[0]
+    assert sizes[2] < 1e-6 * sizes[0]
+
+
+def test_marvells_noise_on_a_line_has_the_variances_of_the_programme_in_one_dimension(noise):
+    """Sample variances of 20,000 normals a class within 7 % (7 standard errors)."""
+    gradient, labels = head_gradients(40_000, 0.5)
+    unit = np.linalg.svd(gradient[:100])[2][0]
+    raw = gradient.astype(np.float64) @ unit
+    added = marvell(gradient, labels, power=4.0, noise=noise).astype(np.float64) @ unit - raw
+    negative, positive = raw[labels == 0], raw[labels == 1]
+    squared = (positive.mean() - negative.mean()) ** 2
+    expected = optimal_noise(squared, negative.var(), positive.var(), 1, labels.mean(), 4.0 * squared)
+    assert [added[labels == label].var() for label in (0, 1)] == pytest.approx(
+        [one.along for one in expected], rel=0.07
+    )
+
+
 def test_max_norm_is_unbiased(noise):
     """The mean of 40,000 copies of a row is the row: a standard error is 5 / 200."""
     rows = np.tile(np.array([[5.0, 0.0], [0.0, 0.1]], np.float32), (40_000, 1))
@@ -66,7 +108,10 @@ def test_max_norm_hides_labels_from_the_norm_attack(noise):
 
 
 def test_marvell_hides_labels_from_norm_and_direction(noise):
-    """At power 10; the direction is the mean of the positives. Positive control: without noise both read every label."""
+    """At power 10; the direction is the mean of the positives. Positive control: without noise both read every label.
+
+    That no third reading is left, rows on and off a line, is tests/party/assessment/test_label_line.py.
+    """
     gradient, labels = head_gradients(20_000, 0.02)
     direction = gradient[labels == 1].mean(axis=0)
     assert told(labels, gradient @ direction) > 0.99
@@ -75,7 +120,7 @@ def test_marvell_hides_labels_from_norm_and_direction(noise):
     assert told(labels, sent @ direction) < 0.75
 
 
-def test_marvells_noise_has_the_variances_of_the_programme(noise):
+def test_marvells_noise_has_the_variances_of_the_programme_in_all_dimensions_that_rows_span(noise):
     """20,000 rows of each class with an isotropic spread of their own: sample variances within 5 %, means within 5 %."""
     generator = np.random.default_rng(8)
     labels = np.repeat([0, 1], 20_000)

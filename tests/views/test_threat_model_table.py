@@ -51,8 +51,10 @@ def recorded(
     masked_sum_recording: Recording, beaver_recording: Recording, long_run: LongRun, house: House, defended: Recording
 ) -> Kinds:
     """Kinds by role over all recordings. With three parties a feature holder stands in every place: the last by name adds
-    the corrections, one that is not the first is sent the alignment key. In long epochs progress is reported."""
-    three = house.record("three-beaver", three_party_plan("beaver"), predict_table="breast_cancer")
+    the corrections, one that is not the first is sent the alignment key; its first layer stays after an epoch. In long epochs
+    progress is reported."""
+    text = three_party_plan("beaver") + "\n[protection]\nfreeze_first_layer_after = 1\n"
+    three = house.record("three-beaver-frozen", text, predict_table="breast_cancer")
     kinds: Kinds = defaultdict(set)
     for recording in (masked_sum_recording, beaver_recording, three, long_run.recording, defended):
         for role in recording.roles:

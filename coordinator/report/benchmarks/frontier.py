@@ -18,6 +18,7 @@ LEAK_NAMES = {
     "r2_single": "R², one epoch",
     "r2_stacked": "R², all epochs",
     "label_auc": "label AUC",
+    "label_auc_server": "label AUC, server",
     "peer_r2": "R² at a party",
 }
 UTILITY_NAMES = {"auc": "AUC", "accuracy": "accuracy", "r_squared": "R²"}
@@ -31,7 +32,7 @@ chosen by its value on the rows it is judged on: it errs towards more leakage.
 
 * **re-identification**: how often the row that the neutral server recovers is nearest to the true one among 100 of its class; chance is 0.01.
 * **R²**: of the rows that the neutral server recovers, against the mean of all; beside it from the view of one epoch alone, and stacked from all.
-* **label AUC**: of a feature holder that tells labels from ∂L/∂z₁; chance is 0.5.
+* **label AUC**: of a feature holder that tells labels from ∂L/∂z₁; chance is 0.5. **label AUC, server**: of the neutral server, from ∂L/∂h_L.
 * **R² at a party**: of the other parties' columns, recovered by a party with its own rows; in brackets, what its own columns tell without
   any view. With a defender h₁ goes to every party, which is why it is shown.
 * **lost**: score of the plan as it is less this one's, paired by seed.

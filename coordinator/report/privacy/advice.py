@@ -11,8 +11,6 @@ from coordinator.report.privacy.attack_record import AttackRecord
 from coordinator.report.privacy.verdict import Verdict
 from coordinator.report.privacy.words import percent
 
-NARROW = 16
-"""A first layer up to this wide is narrow enough for a defender to pay beside noise (issue 5: 0.27 fell to 0.115)."""
 LEAST_WIDTH = 2
 
 Judged = Sequence[tuple[AttackRecord, Verdict]]
@@ -58,7 +56,12 @@ def advice(judged: Judged, plan: PlanFacts) -> tuple[Advice, ...]:
 
 
 def _about_rows(judged: Judged, found: Sequence[AttackRecord], plan: PlanFacts) -> list[Advice]:
-    given, reason = [], _reason(found)
+    """No rule adds a defender: the sum of its gradients shows rows to the neutral server (docs/decisions/0022)."""
+    given: list[Advice] = []
+    reason = _reason(found)
+    if plan.defender:
+        what = "Train without the defender: its gradients reach the neutral server, and neither noise nor a freeze covers them."
+        given.append(Advice("", what, reason))
     width = plan.widths[0] if plan.widths else 0
     if width > LEAST_WIDTH:
         narrower = (max(LEAST_WIDTH, width // 2), *plan.widths[1:])
@@ -93,14 +96,6 @@ def _about_rows(judged: Judged, found: Sequence[AttackRecord], plan: PlanFacts) 
                 "[protection] z1_noise = 0.5, row_norm = 1.0, weight_norm = 1.0",
                 "Add noise to z₁ inside the masks, with rows and weights bounded so that training cannot scale it away.",
                 f"{reason} The plan adds no noise.",
-            )
-        )
-    if noise and width <= NARROW and not plan.defender:
-        given.append(
-            Advice(
-                "[defender] weight = 20, reveal_h1 = true",
-                "Train against a defender: beside a narrow first layer and noise it pays. It shows h₁ to every party.",
-                f"{reason} The first layer is narrow and has noise, and no defender was trained.",
             )
         )
     return given

@@ -23,6 +23,7 @@ _ATTACKS = {
     "gram": "equations from successive steps",
     "label_norm": "length of the gradient",
     "label_direction": "direction of the gradient",
+    "label_line": "whether gradients lie on one line",
     "label_ridge": "linear reader of the gradient",
     "peer_block": "linear reader of h₁, own part taken out",
     "peer_block_mlp": "neural reader of h₁, own part taken out",
@@ -40,6 +41,7 @@ RECEIVED_WORDS = {
     "head_gradient": "∂L/∂h_L, the gradient of the label head",
     "cut_activation": "h_L, the last hidden activation",
     "cut_gradient": "∂L/∂z₁, the gradient of the first layer",
+    "defender_share": "masked shares of the defenders' gradients at h₁; their sum over the parties is readable",
     "first_activation": "h₁, the first activation, revealed for the defender",
 }
 

@@ -32,9 +32,15 @@ def test_noise_promises_what_accounting_says_over_all_epochs():
     """mu = 2 R S / noise * sqrt(epochs) = 2 * 1 * 2 / 4 * 3 = 3."""
     bounds, noise = lines_of(NOISE)
     assert "norm 1, its first-layer weights to spectral norm 2" in bounds
-    assert f"over 9 epochs a training row has ε = {gaussian_epsilon(3.0, 1e-5):.3g} at δ = 1e-05" in noise
+    assert f"a training row has ε = {gaussian_epsilon(3.0, 1e-5):.3g} at δ = 1e-05 over 9 releases in 9 epochs" in noise
     assert "relation: replace one row; given the weights" in noise
     assert "defenders" not in noise
+
+
+def test_epochs_with_a_first_layer_that_stays_are_one_release():
+    """mu = 2 R S / noise * sqrt(3 + 1) = 2."""
+    noise = lines_of(NOISE + "freeze_first_layer_after = 3\n")[1]
+    assert f"ε = {gaussian_epsilon(2.0, 1e-5):.3g} at δ = 1e-05 over 4 releases in 9 epochs" in noise
 
 
 def test_a_defenders_gradients_are_outside_the_promise():
@@ -45,7 +51,14 @@ def test_a_defenders_gradients_are_outside_the_promise():
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("freeze_first_layer_after = 3", "protection: first-layer weights stay after epoch 3 of 9"),
+        (
+            "freeze_first_layer_after = 3",
+            "protection: first-layer weights stay after epoch 3 of 9, and dL/dz1 goes to nobody then",
+        ),
+        (
+            "freeze_first_layer_after = 0",
+            "protection: first-layer weights stay as they are drawn, and dL/dz1 goes to nobody then",
+        ),
         ('label_gradient = "max_norm"', "protection: max_norm noise on dL/dh_L, at the label holder"),
         ('label_gradient = "marvell"', "protection: marvell noise of power 10 on dL/dh_L, at the label holder"),
     ],
@@ -59,4 +72,4 @@ def test_the_command_prints_them(tmp_path, capfd):
     file.write_text(plan_toml("p", PARTIES) + NOISE)
     shown = tertium_here(capfd, "plan", file, "--rows", 100, "--columns", 1, "--columns", 1)
     assert shown.code == 0
-    assert "protection: noise of 4 on z1 at each party; over 3 epochs" in shown.out
+    assert "protection: noise of 4 on z1 at each party; a training row has ε = " in shown.out

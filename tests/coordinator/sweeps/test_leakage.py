@@ -36,6 +36,7 @@ def test_the_strongest_of_each_kind():
         "r2_single": (0.5, "inverse_mlp", "neutral-server"),
         "r2_stacked": (0.45, "gram", "neutral-server"),
         "label_auc": (0.8, "label_norm", "feature-holder party-b"),
+        "label_auc_server": (1.0, "label_norm", "neutral-server"),
         "peer_r2": (0.35, "peer_block", "label-holder"),
     }
     assert {(one["low"], one["high"], one["n"], one["baseline"]) for one in [found["re_identification"]]} == {
@@ -46,4 +47,5 @@ def test_the_strongest_of_each_kind():
 def test_what_no_attack_measured_is_none():
     found = leakage_of([attack("neutral-server", "inverse_ridge", "r2", 0.3)])
     assert found["r2_single"]["value"] == 0.3
-    assert found["r2_stacked"] is found["re_identification"] is found["label_auc"] is found["peer_r2"] is None
+    assert found["r2_stacked"] is found["re_identification"] is found["label_auc"] is found["label_auc_server"] is None
+    assert found["peer_r2"] is None

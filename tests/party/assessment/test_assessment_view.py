@@ -31,6 +31,7 @@ def test_a_view_of_some_rows_cuts_every_array_and_nothing_else():
         ({"z1": np.zeros((2, 5, 3), np.float32)}, r"z1 .*\(2, 5, 3\).* 6 rows"),
         ({"z1": np.zeros((6, 3), np.float32)}, "epochs, rows, width"),
         ({"cut_gradient": np.zeros((0, 6, 3), np.float32)}, "cut_gradient"),
+        ({"defender_gradient": np.zeros((2, 5, 3), np.float32)}, "defender_gradient"),
         ({"outputs": np.zeros((5, 1), np.float32)}, "outputs"),
     ],
 )

@@ -7,10 +7,16 @@ of labels: the AUC of scores that are independent of labels has variance (m + n 
 For a party the chance is what the same attacker makes of its own columns, and noise may add nothing to it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from party.assessment.background import draw_background
+from party.assessment.controls import positive_view
 from party.assessment.evaluator import ATTACKS, evaluate_attacks
+from party.assessment.inverse_models import InverseRidge, StackedMlp
+from party.assessment.judge import Judge
 from party.assessment.view import View
 
 PAPER_R2 = 0.7
@@ -91,10 +97,50 @@ def test_ten_classes_and_pixels(digits):
         assert result.negative_control.value < result.baseline.value
 
 
+def test_with_a_defender_controls_are_of_both_arrays(breast_cancer):
+    """Each array of the positive control tells half the columns: R2 above 0.95 needs both."""
+    rows, labels = breast_cancer
+    view = noise_views(rows, labels, 6, 15)[0]
+    gradient = np.random.default_rng(2).normal(size=view.z1.shape).astype(np.float32)
+    results = evaluate_attacks(
+        [replace(view, defender_gradient=gradient)],
+        rows,
+        labels,
+        "binary",
+        effort="quick",
+        leaked_fraction=0.4,
+        seed=0,
+    )
+    check(results, labels)
+    assert {one.attack for one in results if one.role == "neutral-server" and one.target == "rows"} == {
+        "inverse_ridge",
+        "inverse_mlp",
+        "stacked_ridge",
+        "stacked_mlp",
+        "paper_attacker",
+        "gram",
+    }
+    for attack in (InverseRidge, StackedMlp):
+        assert attack.reads(replace(view, defender_gradient=gradient)) == ("z1", "defender_gradient")
+
+
+@pytest.mark.parametrize("missing", ["z1", "defender_gradient"])
+def test_a_reader_of_one_array_fails_the_positive_control_of_two(breast_cancer, missing):
+    rows, labels = breast_cancer
+    view = noise_views(rows, labels, 6, 15)[0]
+    view = replace(view, defender_gradient=view.z1)
+    made = positive_view(view, ("z1", "defender_gradient"), "rows", rows, labels, 0)
+    noise = np.random.default_rng(2).normal(size=made.z1.shape).astype(np.float32)
+    background = draw_background(rows, labels, 0.4, 0)
+    judge = Judge(rows, labels, background, at_most=1000, seed=0)
+    whole, half = (InverseRidge(one, background) for one in (made, replace(made, **{missing: noise})))
+    assert whole.evaluate(judge).scores["r2"].value > OTHER_R2
+    assert half.evaluate(judge).scores["r2"].value < 0.9
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_an_attack_refuses_a_view_that_lacks_what_it_reads(attack):
     from kernel.errors import TertiumError
-    from party.assessment.background import draw_background
 
     empty = View(role="neutral-server", name="s", rows=np.arange(8))
     background = draw_background(np.zeros((8, 2), np.float32), np.zeros(8), 0.5, 0)

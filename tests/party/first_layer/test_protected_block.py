@@ -1,4 +1,4 @@
-"""The first layer under protection: bounds on a party's weights, the freeze, and noise that is part of the share."""
+"""The first layer under protection: bounds on a party's weights, and noise that is part of the share."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,12 @@ from kernel.fixed_point import FixedPoint
 from kernel.gaussian_noise import GaussianNoise
 from kernel.masks import ZeroMask
 from kernel.network import OptimizerSpec
+from kernel.protection import ProtectionSpec
 from kernel.randomness import SecretKey, SecureRandomness, StreamPosition
 from party.first_layer.masked_sum import MaskedSum
 from party.first_layer.norm_bounds import NormBounds
 from party.first_layer.protocol import FirstLayerBlock
+from party.first_layer.row_noise import RowNoise
 
 ROWS, COLUMNS, WIDTH = 40, 6, 3
 
@@ -60,26 +62,13 @@ def test_a_loose_bound_changes_nothing():
     assert np.array_equal(free.weights, bound.weights)
 
 
-def test_a_frozen_block_drops_gradients_and_keeps_its_optimizer():
-    block = block_of()
-    step(block, 2)
-    before = copies(block.state())
-    block.freeze(True)
-    step(block, 2)
-    for name, value in block.state().items():
-        assert np.array_equal(value, before[name]), name
-    block.freeze(False)
-    step(block)
-    assert int(block.state()["optimizer.step"]) == 3
-    assert not np.array_equal(block.weights, before["weights"])
-
-
 def shared(noise, weights=1.0, ring=None):
     """What a party that is alone shares: without peers the zero-mask is zero. Three pieces of one step."""
     block = block_of()
     block.weights *= np.float32(weights)
     ring = ring or FixedPoint(32, 16)
-    layer = MaskedSum(block, ring, ZeroMask("a", {}), noise)
+    rows = None if noise is None else RowNoise(noise, ProtectionSpec(), ROWS, WIDTH)
+    layer = MaskedSum(block, ring, ZeroMask("a", {}), rows)
     layer.open_pass(1, 1, [np.arange(ROWS)])
     layer.make_ahead()
     layer.open_step(block.rows, StreamPosition(1, 0, 1))

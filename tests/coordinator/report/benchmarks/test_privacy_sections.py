@@ -10,6 +10,7 @@ from coordinator.report.benchmarks.frontier_plot import spread_apart, untangled
 from coordinator.report.benchmarks.page import write_page
 from coordinator.report.benchmarks.targets import TARGETS, targets_for
 from coordinator.sweeps.bench_log import BenchLog
+from coordinator.sweeps.leakage import LEAKS
 
 QUICK = {"effort": "quick", "leaked_fraction": 0.1}
 
@@ -33,7 +34,7 @@ def log(tmp_path):
 
 
 def note_run(log, variant, value, *, seed=1, plain=False, family=None, base="b", measure="auc", plan="fraud", **leaks):
-    leakage = dict.fromkeys(("re_identification", "r2", "r2_single", "r2_stacked", "label_auc", "peer_r2"))
+    leakage = dict.fromkeys(LEAKS)
     figures = {"variant": variant, "plain": plain, "overrides": {}, "base": base, "family": family or variant}
     return log.append(
         "frontier",
@@ -137,16 +138,18 @@ def test_the_targets_are_the_issues():
 
 
 def test_the_frontier_stands_on_the_page_with_a_plot_a_leak(log, tmp_path):
-    quiet(log, "none", 0.875, plain=True, peer_r2=0.5)
+    quiet(log, "none", 0.875, plain=True, peer_r2=0.5, label_auc_server=0.75)
     quiet(log, "width 2, λ 1, noise 0.5", 0.75, every=None, label=0.5)
     page = write_page(tmp_path, {"frontier": frontier.section}).read_text(encoding="utf-8")
     head, first, second = rows(page)
-    assert len(head) == len(first) == len(second) == 10
+    assert len(head) == len(first) == len(second) == 11
+    assert head[6:9] == ["label AUC", "label AUC, server", "R² at a party"]
     assert first[:4] == ["none", "0.875 (0.812–0.938)", "–", "0.500 (0.438–0.562)"]
-    assert first[7] == "0.500 (0.438–0.562) [0.000]"
+    assert first[7] == "0.750 (0.688–0.812)"
+    assert first[8] == "0.500 (0.438–0.562) [0.000]"
     assert second[:3] == ["width 2, λ 1, noise 0.5", "0.750 (0.688–0.812)", "+0.1250"]
-    assert second[5] == second[7] == "–"
-    assert second[8:] == ["costs", "costs"]
+    assert second[5] == second[7] == second[8] == "–"
+    assert second[9:] == ["costs", "costs"]
     for name in ("re-identification", "r2", "label-auc"):
         assert f"benchmarks/frontier-fraud-{name}.png" in page
         assert (tmp_path / "benchmarks" / f"frontier-fraud-{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -49,14 +49,20 @@ def test_freezing_is_advised_where_epochs_add_up_and_only_there():
     assert "[protection] freeze_first_layer_after = 1" not in changes(server(0.4), many, plan=frozen)
 
 
-def test_noise_that_was_not_enough_is_raised_and_a_defender_joins_a_narrow_layer():
+def test_noise_that_was_not_enough_is_raised_and_a_defender_is_never_advised():
     plan = PlanFacts((8, 8), 28, "binary", 20, {"z1_noise": 0.5}, {})
-    assert changes(server(0.4), plan=plan)[1:] == [
-        "[protection] z1_noise = 1",
-        "[defender] weight = 20, reveal_h1 = true",
-    ]
+    assert changes(server(0.4), plan=plan)[1:] == ["[protection] z1_noise = 1"]
+    assert not any("[defender]" in change for change in changes(server(0.4), labels(), plan=plan))
+
+
+def test_a_defender_is_advised_against_where_the_server_finds_records():
+    """The sum of its gradients carries no noise (decision 0022)."""
     defended = PlanFacts((8, 8), 28, "binary", 20, {"z1_noise": 0.5}, {"weight": 20})
-    assert changes(server(0.4), plan=defended)[1:] == ["[protection] z1_noise = 1"]
+    attack = server(0.4)
+    first, *others = advice([(attack, verdict(attack))], defended)
+    assert first.what.startswith("Train without the defender")
+    assert [one.change for one in others] == ["[network] widths = [4, 8]", "[protection] z1_noise = 1"]
+    assert not any("defender" in one.what for one in advice([(attack, verdict(attack))], PLAN))
 
 
 def test_the_label_is_protected_by_what_its_loss_allows():

@@ -9,8 +9,9 @@ from coordinator.report.plots import write_plots
 from coordinator.report.privacy.attack_record import attacks_of
 from coordinator.report.privacy.plots import draw_leakage
 from coordinator.report.privacy.section import privacy_section
-from coordinator.report.privacy.words import percent, remarks, role_words, sentence
+from coordinator.report.privacy.words import RECEIVED_WORDS, percent, remarks, role_words, sentence
 from coordinator.report.run_record import read_run
+from protos.v1 import split_training_pb2
 
 
 @pytest.fixture
@@ -141,3 +142,15 @@ def test_what_is_no_attack_is_left_out(write_run):
     broken = {"a.b.c": {"value": 1}, "neutral-server.inverse_ridge.r2": {"value": "no"}, "x": 3}
     directory = write_run([{"event": "submitted"}], {"privacy": {"attacks": broken}})
     assert attacks_of(read_run(directory)) == ()
+
+
+def test_every_message_with_numbers_has_words():
+    """Of all that can stand in a transcript of the training stream."""
+    numbers = {
+        field.name
+        for frame in (split_training_pb2.PartyFrame, split_training_pb2.ServerFrame)
+        for field in frame.DESCRIPTOR.fields
+        if field.message_type is not None and field.message_type.name in ("Tensor", "RingTensor")
+    }
+    assert {"share", "defender_share", "first_activation"} <= numbers
+    assert numbers <= set(RECEIVED_WORDS)
