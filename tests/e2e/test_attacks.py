@@ -35,14 +35,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (root / "digits.toml").write_text(text)
     outcome = tertium(
-        "run", "digits.toml", "--local", "--no-baseline", "--attacks", "none", "--record", "kept", cwd=root
+        "run", "digits.toml", "--local", "--no-baseline", "--attacks", "none", "--record", "kept", cwd=root, seconds=300.0
     )
     assert outcome.code == 0, outcome
     assert "trained in " in outcome.out
     (found,) = (root / "runs").iterdir()
     assert "No attack was run" in (found / "report.html").read_text(encoding="utf-8")
     trained = json.loads((found / "metrics.json").read_bytes())
-    outcome = tertium("attacks", "run", found.name, cwd=root)
+    outcome = tertium("attacks", "run", found.name, cwd=root, seconds=300.0)
     assert outcome.code == 0, outcome
     assert "attacked (quick) in " in outcome.out
     assert "could find out" in outcome.out
