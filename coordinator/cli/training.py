@@ -72,7 +72,7 @@ def train_here(
             try:
                 follow(federation.client.watch(run, first), plan.epochs, console)
             except PeerError as error:
-                raise federation.loss(run) or error from error
+                raise federation.loss(again(run, runs)) or error from error
             console.print(f"trained in {duration(time.monotonic() - started)}")
         trained = True
         if recording.kept:

@@ -139,8 +139,8 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
         )
         log.close()
 
-    def loss(self, run: str) -> PeerError | None:
-        """In words of a local run why the coordinator answers no more; None where it still runs."""
+    def loss(self, resume: str) -> PeerError | None:
+        """In words of a local run why the coordinator answers no more, and by which command the run goes on; None where it still runs."""
         child = self._children[COORDINATOR]
         try:
             code = child.wait(_END_SECONDS)
@@ -149,7 +149,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
         how = f"was ended by signal {-code}" if code < 0 else f"stopped with exit code {code}"
         return PeerError(
             f"the coordinator of this local run {how}; its last words are in {self.roles / COORDINATOR / 'log'}. The run "
-            f"goes on from its last barrier with `tertium run --local --resume {run}`"
+            f"goes on from its last barrier with {resume}"
         )
 
     def kill_role(self, name: str) -> None:

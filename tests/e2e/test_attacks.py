@@ -35,7 +35,16 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (root / "digits.toml").write_text(text)
     outcome = tertium(
-        "run", "digits.toml", "--local", "--no-baseline", "--attacks", "none", "--record", "kept", cwd=root, seconds=300.0
+        "run",
+        "digits.toml",
+        "--local",
+        "--no-baseline",
+        "--attacks",
+        "none",
+        "--record",
+        "kept",
+        cwd=root,
+        seconds=300.0,
     )
     assert outcome.code == 0, outcome
     assert "trained in " in outcome.out

@@ -3,13 +3,16 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from local_runs import part, plan_toml
 
+from coordinator.cli.training import again
 from coordinator.local.federation import LocalFederation
 from coordinator.plan import parse_plan
 
+RESUME = again("run-1", Path("runs"))
 PLAN = parse_plan(plan_toml("p", [part("a", "wine", "alcohol"), part("b", "wine", "ash", label="target")]))
 
 
@@ -35,19 +38,20 @@ def child(federation):
 
 def test_a_coordinator_that_was_killed(federation, child):
     child("import time; time.sleep(60)").send_signal(signal.SIGKILL)
-    sentence = str(federation.loss("run-1"))
+    sentence = str(federation.loss(RESUME))
     assert "the coordinator of this local run was ended by signal 9" in sentence
     assert "run-1/roles/coordinator/log" in sentence
     assert "`tertium run --local --resume run-1`" in sentence
     assert "doctor" not in sentence
+    assert "--resume run-1` (with --runs here)" in str(federation.loss(again("run-1", Path("here"))))
 
 
 def test_a_coordinator_that_stopped(federation, child):
     child("raise SystemExit(4)").wait()
-    assert "stopped with exit code 4" in str(federation.loss("run-1"))
+    assert "stopped with exit code 4" in str(federation.loss(RESUME))
 
 
 def test_one_that_runs_is_not_lost(federation, child, monkeypatch):
     monkeypatch.setattr("coordinator.local.federation._END_SECONDS", 0.05)
     child("import time; time.sleep(60)")
-    assert federation.loss("run-1") is None
+    assert federation.loss(RESUME) is None
