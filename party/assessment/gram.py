@@ -49,10 +49,11 @@ class Gram(RowAttack):
 
     @property
     def epochs_seen(self) -> int:
-        return len(self.array("z1"))
+        return min(len(self.array("z1")), len(self.array("cut_gradient")) + 1)
 
     def recover(self, rows: NDArray[np.int64]) -> Floats:
         z1, gradients = self.array("z1"), self.array("cut_gradient")
+        z1 = z1[: len(gradients) + 1]  # after a freeze there are no moves, and no gradients
         groups = epoch_groups(len(z1), z1.shape[2], LIMITS[self.effort])
         first = [group.start for group in groups]
         levels = np.concatenate([z1[epoch] for epoch in first], axis=1).astype(np.float64)

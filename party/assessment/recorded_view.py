@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from kernel.defender_plan import defender_ring, defender_spec
 from kernel.errors import BadInputError
-from kernel.plan_message import share_ring
+from kernel.plan_message import protection_spec, share_ring
 from kernel.ring import ring_dtype
 from party.assessment.first_bias import Step, activated, replayed_bias
 from party.assessment.inventory import Inventory, Received, RowPlaces, take_inventory, whole_passes
@@ -110,6 +110,7 @@ class _Reading:
         plan = files.plan
         self._places = RowPlaces(files.split.train, rows, plan.network.seed, plan.batch_rows)
         self._widths = files.spec.widths
+        self._trains = protection_spec(plan).trains_first_layer
         self._gradients: dict[Step, Array] = {}  # dL/dz_1 summed over a step, of every recorded step
 
     def views(self) -> tuple[View, ...]:
@@ -126,7 +127,7 @@ class _Reading:
             h1=holder["first_activation"] if "first_activation" in holder else self._replayed_h1(z1),
             h_last=holder["cut_activation"],
             head_gradient=head,
-            cut_gradient=holder["cut_gradient"],
+            cut_gradient=holder.get("cut_gradient"),
             defender_gradient=defender,
         )
         parties = [
@@ -136,7 +137,7 @@ class _Reading:
                 rows=self._rows,
                 h1=received[party.name].get("first_activation"),
                 h_last=received[party.name].get("cut_activation"),
-                cut_gradient=received[party.name]["cut_gradient"],
+                cut_gradient=received[party.name].get("cut_gradient"),
                 own_rows=party.rows[self._rows],
                 own_weights=party.weights,
                 own_part=None if party.bounded is None else party.bounded[self._rows] @ party.weights,
@@ -183,6 +184,8 @@ class _Reading:
                 if frame.kind not in found:
                     found[frame.kind] = self._empty(int(frame.tensor.shape[1]))
                 self._place(found[frame.kind], name, frame)
+        if "cut_gradient" in found:
+            found["cut_gradient"] = found["cut_gradient"][: sum(map(self._trains, self._slot))]
         for kind, array in found.items():
             same = (other[kind] for other in others if kind in other and np.array_equal(other[kind], array))
             found[kind] = next(same, array)
@@ -191,11 +194,14 @@ class _Reading:
     def _replayed_h1(self, z1: Array) -> Array:
         spec, stack, before = self._files.spec, self._files.stack, min(self._passes) - 1
         held = stack.held()
+        newest = activated(spec.activations[0], z1 + stack.load(held[-1])["stack"]["bias_0"])
         if before not in held:  # what a resumed run started from is gone: the newest bias stands for all
-            return activated(spec.activations[0], z1 + stack.load(held[-1])["stack"]["bias_0"])
+            return newest
         biases = replayed_bias(spec, stack.load(before)["stack"], self._gradients)
-        h1 = np.empty_like(z1)
+        h1 = newest  # and for epochs with a frozen first layer, whose gradients nobody was sent
         for epoch, slot in self._slot.items():
+            if not self._trains(epoch):
+                break
             pieces = self._pieces(self._files.label_holder, "cut_gradient", SERVER, epoch)
             for step, piece in pieces:
                 places = self._places.of(epoch, pieces, step, piece)
@@ -235,7 +241,9 @@ def _streams(files: RunFiles, inventories: Mapping[str, Inventory]) -> list[set[
     if defender_spec(files.plan) is not None:
         streams += [inventories[SERVER].whole("defender_share", party.name, rows) for party in files.parties]
     streams.append(inventories[holder].whole("cut_activation", SERVER, rows))
-    return streams + [inventories[party.name].whole("cut_gradient", SERVER, rows) for party in files.parties]
+    trains = protection_spec(files.plan).trains_first_layer
+    frozen = {one for one in streams[0] if not trains(one[0])}
+    return streams + [inventories[party.name].whole("cut_gradient", SERVER, rows) | frozen for party in files.parties]
 
 
 def _kept_rows(files: RunFiles) -> NDArray[np.int64]:

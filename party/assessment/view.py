@@ -26,7 +26,8 @@ class View:
       h1: float32[epochs, n, widths[0]]. Neutral server; parties only with a defender.
       h_last: float32[epochs, n, widths[-1]]. Neutral server, label holder.
       head_gradient: dL/dh_L, float32[epochs, n, widths[-1]]. Neutral server (the label holder makes it).
-      cut_gradient: dL/dz1, float32[epochs, n, widths[0]]. Everybody but "predictions".
+      cut_gradient: dL/dz1, float32[epochs, n, widths[0]], of the epochs in which the first layer moved: those before a freeze.
+        Everybody but "predictions"; nobody where it never moved.
       defender_gradient: the sum over parties of each row's own gradient of the defender's distance at h1, as decoded,
         float32[epochs, n, widths[0]]. Neutral server, only with a defender.
       own_rows: float32[n, own columns], a party's own encoded rows.

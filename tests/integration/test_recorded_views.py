@@ -13,6 +13,7 @@ from kernel.plan_message import plan_hash, share_ring
 from party.assessment.first_bias import activated
 from party.assessment.recorded_view import RecordedViews, read_views
 from party.assessment.run_files import RunFiles, read_run_files
+from party.assessment.stack import moving_epochs
 from party.assessment.view import View
 from party.defender import Defender
 
@@ -238,3 +239,27 @@ def test_a_recording_without_a_whole_epoch_is_a_sentence(masked_sum_recording: R
         )
     with pytest.raises(BadInputError, match="hold no epoch of run 'recorded-masked_sum' whole"):
         read_views(_files(masked_sum_recording, house), tmp_path)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_first_layer_that_stays_shows_the_same_in_every_later_epoch(house: House, after: int):
+    """And gradients only of the epochs in which it moved: none where it stayed from the start."""
+    parties = [
+        part("clinic", "breast_cancer", CELL_MEANS),
+        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
+    ]
+    text = plan_toml("frozen", parties) + f"\n[protection]\nfreeze_first_layer_after = {after}\n"
+    recording = house.record(f"frozen-after-{after}", text)
+    found = read_views(_files(recording, house), recording.transcripts)
+    server, clinic = _of(found, SERVER), _of(found, "clinic")
+    assert found.epochs == (1, 2, 3)
+    assert server.z1 is not None
+    assert moving_epochs(server.z1) == list(range(after + 1))
+    for view in (server, clinic):
+        gradient = view.cut_gradient
+        assert (0 if gradient is None else len(gradient)) == after
+    assert server.h1 is not None
+    theta = {party: recording.run.theta(party) for party in recording.parties}
+    rows = {party: rows_of(recording.run, party).encoded[found.rows] for party in recording.parties}
+    exact = sum(rows[party] @ theta[party] for party in recording.parties)
+    assert np.abs(server.z1[-1] - exact).max() < 1e-3

@@ -5,7 +5,7 @@ import pytest
 
 from kernel.errors import BadInputError
 from party.assessment.background import draw_background
-from party.assessment.stack import epoch_groups, stacked
+from party.assessment.stack import epoch_groups, moving_epochs, stacked
 from party.assessment.view import View
 
 ROWS = np.arange(6, dtype=np.int64)
@@ -78,3 +78,12 @@ def test_groups_cover_all_epochs_in_order():
         groups = epoch_groups(epochs, 3, 21)
         assert [number for group in groups for number in range(group.start, group.stop)] == list(range(epochs))
         assert len(groups) == min(epochs, 7)
+
+
+def test_epochs_that_repeat_add_no_columns():
+    generator = np.random.default_rng(3)
+    moving = generator.standard_normal((2, 50, 4)).astype(np.float32)
+    repeated = np.concatenate([moving, moving[-1:], moving[-1:] + np.float32(1e-5)])
+    assert moving_epochs(repeated) == [0, 1]
+    assert np.array_equal(stacked(repeated, 100), stacked(moving, 100))
+    assert moving_epochs(np.zeros((3, 5, 2), np.float32)) == [0]
