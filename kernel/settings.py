@@ -42,7 +42,7 @@ def parse_settings(model: type[Model], text: str, what: str, *, base: Path | Non
 def _sentence(model: type[BaseModel], document: Any, error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_input=False)
     first = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, first["loc"][:-1])
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
@@ -50,8 +50,11 @@ def _sentence(model: type[BaseModel], document: Any, error: ValidationError) -> 
         return f"unknown key {where!r}; {hint}"
     if first["type"] == "missing":
         return f"{where!r} is missing"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{where!r}: {first['msg'].removeprefix('Value error, ')}{more}"
+    sentence = first["msg"].removeprefix("Value error, ")
+    if where:  # nowhere: several keys that do not go together, which the sentence names
+        sentence = f"{where!r}: {sentence}"
+    others = len(problems) - 1
+    return f"{sentence} ({others} more problem{'s' if others > 1 else ''} in this file)" if others else sentence
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

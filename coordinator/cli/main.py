@@ -49,10 +49,20 @@ def build() -> typer.Typer:
     for entry in sorted(entry_points(group="tertium.commands"), key=lambda one: one.name):
         command = entry.load()
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=entry.name)
+            app.add_typer(_with_run(command) if entry.name == "attacks" else command, name=entry.name)
         else:
             app.command(entry.name)(command)
     return app
+
+
+def _with_run(attacks: typer.Typer) -> typer.Typer:
+    """The party's group, which needs every file named, with the command that finds them in a run directory."""
+    from coordinator.cli.attacks import run
+
+    joined = typer.Typer(help=attacks.info.help, no_args_is_help=True)
+    joined.command()(run)
+    joined.registered_commands += attacks.registered_commands
+    return joined
 
 
 def main() -> None:

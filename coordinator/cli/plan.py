@@ -15,10 +15,11 @@ def plan(
         list[int] | None, typer.Option(help="encoded columns per party in the plan's order (repeat)")
     ] = None,
 ) -> None:
-    """Validate a plan; forecast rounds, bytes per link, and the wire limit at usual bandwidths."""
+    """Validate a plan; forecast rounds, bytes per link, the wire limit at usual bandwidths, and what its mitigations show and give."""
     from rich.console import Console
     from rich.table import Table
 
+    from coordinator.cli.plan_privacy import privacy_lines
     from coordinator.forecast import forecast
     from coordinator.local.federation import local_table
     from coordinator.local.tables import table_size
@@ -49,6 +50,8 @@ def plan(
     console.print(
         f"{train_rows} of {rows} rows to train, {sum(columns)} encoded columns, {checked.epochs} epochs of {-(-train_rows // checked.batch_rows)} steps"
     )
+    for line in privacy_lines(checked):
+        console.print(line, markup=False, soft_wrap=True)
     frozen = expected.frozen_epochs > 0
     table = Table("link", "MB an epoch", *(["MB a frozen epoch"] if frozen else []), "MB set-up", "MB a run")
     for link in sorted(expected.epoch_bytes.keys() | expected.set_up_bytes.keys()):

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from coordinator.local.attacks import AttackOptions, attack_options
+from coordinator.plan import parse_plan, read_plan_text
 from coordinator.report.benchmarks.defender import curves_of, lost, own_interval
 from coordinator.report.benchmarks.frontier import (
     LEAK_NAMES,
@@ -23,7 +24,8 @@ from coordinator.report.quantities import DASH, gap
 from coordinator.sweeps import defender, frontier
 from coordinator.sweeps.axes import parse_weights
 from coordinator.sweeps.bench_log import BenchLog, Record
-from coordinator.sweeps.variants import read_variants
+from coordinator.sweeps.variants import read_variants, variants_of
+from kernel.defender_plan import OBJECTIVES
 from kernel.errors import SettingsError
 
 _SHORT_NAMES = {
@@ -45,7 +47,13 @@ def bench_defender(
     runs: Path,
     out: Path,
 ) -> None:
-    """Every seed at every weight; prints the curve and writes the page."""
+    """Every seed at every weight; prints the curve and writes the page.
+
+    Raises:
+      SettingsError: an objective that is none, or anything else that cannot be used.
+    """
+    if objective is not None and objective not in OBJECTIVES:
+        raise SettingsError(f"--objective is {objective!r}; it is {' or '.join(OBJECTIVES)}")
     console, records = Console(), []
     plans = defender.defender_plans(plan, parse_weights(weights), seeds, objective)
     with console.status("…") as status:
@@ -103,6 +111,20 @@ def bench_frontier(
             for name in dict.fromkeys(record["plan"] for record in records):
                 print_sweep([one for one in log.records(frontier.BENCH) if one["plan"] == name], console)
             _close(out, console)
+
+
+def list_variants(plans: Sequence[Path] | None, variants: Path | None) -> None:
+    """Every plan's variants, one a line in quotes, as --variant takes them.
+
+    Raises:
+      SettingsError: a plan or the file of variants cannot be used.
+    """
+    console, listed = Console(), read_variants(variants)
+    for file in plans or frontier.packaged_plans():
+        name = parse_plan(read_plan_text(file), str(file)).name
+        console.print(f"{name}:", markup=False, highlight=False)
+        for variant in variants_of(listed, name):
+            console.print(f"  {variant.name!r}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_sweep(records: Sequence[Record], console: Console) -> None:

@@ -1,12 +1,14 @@
 """A run on the screen: one bar with loss, rows a second, bytes and time left; one line for every other event."""
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from coordinator.report.quantities import duration
 from coordinator.run_store import Event
 from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
 
@@ -32,6 +34,22 @@ def follow(events: Iterable[Event], epochs: int, console: Console) -> Event | No
     if last is not None and last["event"] in _ENDS:
         raise _ERRORS.get(last.get("reason", ""), TertiumError)(last["sentence"])
     return last
+
+
+@contextmanager
+def stage(console: Console, doing: str, done: str) -> Iterator[None]:
+    """One thing after another that a run does: a line when it starts (on a terminal one that counts its seconds and goes),
+    and one with what it took. A stage that fails gets no second line."""
+    started = time.monotonic()
+    if console.is_terminal:
+        columns = (SpinnerColumn(), TextColumn("{task.description} …", markup=False), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            progress.add_task(doing)
+            yield
+    else:
+        console.print(f"{doing} …", markup=False, soft_wrap=True)
+        yield
+    console.print(f"{done} in {duration(time.monotonic() - started)}", markup=False)
 
 
 class _RunBar(AbstractContextManager["_RunBar"]):

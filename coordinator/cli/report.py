@@ -13,7 +13,7 @@ def report(
     """Make plots, TensorBoard logs and report.html of a run again from its events and metrics."""
     from rich.console import Console
 
-    from coordinator.cli.training import write_run_report
+    from coordinator.cli.aftermath import write_run_report
     from kernel.errors import BadInputError
 
     if not (runs / run / "metrics.json").exists():

@@ -27,7 +27,9 @@ def run(
         str | None,
         typer.Option(help="none, quick or full: attack what each role received (quick with --local, else none)"),
     ] = None,
-    leaked_fraction: Annotated[float, typer.Option(help="share of training rows the attackers are given")] = 0.1,
+    leaked_fraction: Annotated[
+        float | None, typer.Option(help="--local only: share of training rows the attackers are given (0.1)")
+    ] = None,
 ) -> None:
     """Train a plan, watch it, and leave a run directory with metrics and a report."""
     from coordinator.cli.training import run_local, run_remote
@@ -40,6 +42,8 @@ def run(
         raise SettingsError("name a plan file, or a run to --resume")
     if resume is not None and protocol is not None:
         raise SettingsError("--protocol changes a plan; a run resumes with the plan it has")
+    if record is not None and not local:
+        raise SettingsError("--record is for --local; a daemon that runs elsewhere records what its own config says")
     options = attack_options(attacks, leaked_fraction, local=local)
     if local:
         run_local(plan, resume, runs, protocol=protocol, baseline=baseline, record=record, attacks=options)

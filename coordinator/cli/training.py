@@ -1,20 +1,21 @@
 """What `run` and `demo` do: submit or resume, follow, gather the run directory, report."""
 
 import secrets
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
+from coordinator.cli.aftermath import judge_here, write_run_report
 from coordinator.cli.operator_client import OperatorClient
 from coordinator.cli.overrides import with_protocol
 from coordinator.cli.progress import follow
-from coordinator.cli.summary import print_summary
-from coordinator.local.attacks import AttackOptions, Recording, run_attacks
+from coordinator.local.attacks import AttackOptions, Recording
 from coordinator.plan import Plan, parse_plan, read_plan_text
-from coordinator.report.quantities import payload
+from coordinator.report.quantities import duration
 from coordinator.run_store import RunRecord
-from kernel.errors import SettingsError, TertiumError
+from kernel.errors import PeerError, SettingsError
 
 _REACH_SECONDS = 10.0
 
@@ -55,39 +56,41 @@ def train_here(
     console: Console | None = None,
 ) -> Path:
     """A local federation around one plan; ``attacks`` None is none."""
-    from coordinator.local.baseline import run_baseline
     from coordinator.local.federation import LocalFederation
 
     console, attacks = console or Console(), attacks or AttackOptions()
     run = run or f"{plan.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     directory = runs / run
-    recording, unattacked = Recording(directory, record, attacks), None
+    recording, trained = Recording(directory, record, attacks), False
     console.print(f"run {run}: {len(plan.parties)} parties, {plan.first_layer.protocol}, roles on loopback")
     try:
         with LocalFederation(
             directory, plan, transcripts=recording.directory, transcript_scope=recording.scope
         ) as federation:
             _, first = federation.client.resume(run) if resume else federation.client.submit(plan_text, run)
-            follow(federation.client.watch(run, first), plan.epochs, console)
-        if baseline:
-            with console.status("the plain network, same initialisation and batches …"):
-                run_baseline(RunRecord.load(directory), federation)
-        if attacks.wanted:
-            size = payload(recording.recorded_bytes())
-            with console.status(f"attacks ({attacks.effort}) on {size} that the roles received …"):
-                try:
-                    run_attacks(RunRecord.load(directory), federation, recording, attacks)
-                except TertiumError as error:  # the run is done all the same, and gets its report
-                    unattacked = error
+            started = time.monotonic()
+            try:
+                follow(federation.client.watch(run, first), plan.epochs, console)
+            except PeerError as error:
+                raise federation.loss(again(run, runs)) or error from error
+            console.print(f"trained in {duration(time.monotonic() - started)}")
+        trained = True
+        if recording.kept:
+            recording.note(RunRecord.load(directory))
+    except KeyboardInterrupt:
+        if (directory / "plan.toml").exists():
+            console.print(f"interrupted before it was trained; go on with {again(run, runs)}", markup=False)
+        raise
     finally:
-        recording.discard()
-    if report:
-        write_run_report(directory, console)
-    if unattacked is not None:
-        if attacks.asked:
-            raise unattacked
-        console.print(f"not attacked: {unattacked}", markup=False)
+        if not trained:
+            recording.discard()
+    judge_here(directory, federation, recording, attacks, baseline=baseline, report=report, console=console)
     return directory
+
+
+def again(run: str, runs: Path) -> str:
+    """The command that resumes a local run."""
+    return f"`tertium run --local --resume {run}`" + ("" if runs == Path("runs") else f" (with --runs {runs})")
 
 
 def run_remote(
@@ -121,18 +124,6 @@ def run_remote(
         client.close()
     write_run_report(runs / run, console)
     return runs / run
-
-
-def write_run_report(directory: Path, console: Console) -> None:
-    """Plots, TensorBoard logs, report.html, and the closing table."""
-    from coordinator.report.disclosures import disclosures_of
-    from coordinator.report.page import write_report
-    from coordinator.report.tensorboard_log import write_tensorboard
-
-    with console.status("report …"):
-        write_report(directory, disclosures_of(directory))
-        write_tensorboard(directory)
-    print_summary(directory, console)
 
 
 def _named(plan_file: Path | None) -> Path:

@@ -18,6 +18,7 @@ Effort = Literal["none", "quick", "full"]
 EFFORTS: tuple[Effort, ...] = ("none", "quick", "full")
 LEAKED_FRACTION = 0.1
 RECOVERIES = "recoveries.png"
+_RECORDED = "recorded"
 
 _SECONDS = 3600.0
 
@@ -47,21 +48,26 @@ class AttackOptions:
         return self.effort != "none"
 
 
-def attack_options(effort: str | None, leaked_fraction: float, *, local: bool) -> AttackOptions:
-    """From the command line; without a word, quick for a local run and none for another.
+def attack_options(effort: str | None, leaked_fraction: float | None, *, local: bool) -> AttackOptions:
+    """From the command line; without a word, quick and `LEAKED_FRACTION` for a local run and none for another.
 
     Raises:
-      SettingsError: an unknown effort, a fraction of 0 or 1, or attacks on a run whose roles record nothing.
+      SettingsError: an unknown effort, a fraction of 0 or 1, or anything asked of a run whose roles record nothing.
     """
     if not local and effort not in (None, "none"):
         raise SettingsError(
             f"--attacks {effort} needs a recording of what every role received, and daemons that run elsewhere record nothing; "
             "rehearse the plan with --local, where one person owns all rows"
         )
+    if not local and leaked_fraction is not None:
+        raise SettingsError(
+            "--leaked-fraction is for the attacks on a --local run; daemons that run elsewhere record nothing"
+        )
     chosen = effort or ("quick" if local else "none")
     if chosen not in EFFORTS:
         raise SettingsError(f"--attacks is {chosen!r}; it is {', '.join(EFFORTS)}")
-    return AttackOptions(EFFORTS[EFFORTS.index(chosen)], leaked_fraction, asked=effort is not None)
+    fraction = LEAKED_FRACTION if leaked_fraction is None else leaked_fraction
+    return AttackOptions(EFFORTS[EFFORTS.index(chosen)], fraction, asked=effort is not None)
 
 
 class Recording:
@@ -87,10 +93,40 @@ class Recording:
             return 0
         return sum(file.stat().st_size for file in self.directory.glob("*.transcript"))
 
+    def note(self, record: RunRecord) -> None:
+        """In the run's events: where `kept_recording` finds it."""
+        if self.directory is not None:
+            record.note(_RECORDED, directory=str(self.directory.resolve()), bytes=self.recorded_bytes())
+
     def discard(self) -> None:
         """Delete what nobody asked to keep."""
         if self.directory is not None and not self.kept:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def kept_recording(record: RunRecord, transcripts: Path | None) -> Recording:
+    """The recording of a run that is trained.
+
+    Args:
+      transcripts: where it is; None is where the run noted that it was kept.
+
+    Raises:
+      BadInputError: there is none.
+    """
+    noted = [str(event["directory"]) for event in record.events if event["event"] == _RECORDED]
+    directory = transcripts or (Path(noted[-1]) if noted else None)
+    if directory is None:
+        raise BadInputError(
+            f"run {record.run} kept no recording, and an attack reads what a role received; record a run with "
+            "`tertium run PLAN --local --record DIRECTORY`, or say with --transcripts where its recording is"
+        )
+    recording = Recording(record.directory, directory, AttackOptions())
+    if not recording.recorded_bytes():
+        raise BadInputError(
+            f"{directory} holds no transcript of run {record.run}; say with --transcripts where its recording is, or record "
+            "a run with `tertium run PLAN --local --record DIRECTORY`"
+        )
+    return recording
 
 
 def run_attacks(record: RunRecord, federation: LocalFederation, recording: Recording, options: AttackOptions) -> None:
@@ -114,10 +150,9 @@ def _attacked(
 ) -> dict[str, Any]:
     if recording.directory is None:
         raise BadInputError(f"run {record.run} has no transcript, and an attack reads what a role received; record it")
-    plots = record.directory / "plots"
-    plots.mkdir(exist_ok=True)
-    (plots / RECOVERIES).unlink(missing_ok=True)
-    return evaluate_run(
+    image = federation.roles / RECOVERIES  # an older picture stays until there is a result
+    image.unlink(missing_ok=True)
+    found = evaluate_run(
         record,
         federation,
         ("attacks", "evaluate"),
@@ -129,8 +164,15 @@ def _attacked(
             "--leaked-fraction",
             str(options.leaked_fraction),
             "--image",
-            str(plots / RECOVERIES),
+            str(image),
         ),
         what="attacking the run",
         seconds=_SECONDS,
     )
+    shown = record.directory / "plots" / RECOVERIES
+    if image.exists():
+        shown.parent.mkdir(exist_ok=True)
+        image.replace(shown)
+    else:
+        shown.unlink(missing_ok=True)
+    return found

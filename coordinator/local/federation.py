@@ -32,6 +32,8 @@ from kernel.wire.transcripts import TranscriptScope
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 5.0
+_END_SECONDS = 0.5
+"""A process's connections are closed a moment before it counts as ended."""
 PREDICT_TABLE = "predict-data"
 
 
@@ -136,6 +138,19 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
             stderr=log,
         )
         log.close()
+
+    def loss(self, resume: str) -> PeerError | None:
+        """In words of a local run why the coordinator answers no more, and by which command the run goes on; None where it still runs."""
+        child = self._children[COORDINATOR]
+        try:
+            code = child.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+        how = f"was ended by signal {-code}" if code < 0 else f"stopped with exit code {code}"
+        return PeerError(
+            f"the coordinator of this local run {how}; its last words are in {self.roles / COORDINATOR / 'log'}. The run "
+            f"goes on from its last barrier with {resume}"
+        )
 
     def kill_role(self, name: str) -> None:
         """kill -9, for tests of resume."""

@@ -90,6 +90,7 @@ def _sentence(kind: str, group: list[Event]) -> str:
         "barrier": lambda: _span("Barrier", "Barriers", "barrier", group) + " held by every role.",
         "evaluated": lambda: _span("Scores after epoch", "Last scores of epochs", "epoch", group) + _values(event),
         "baseline": lambda: "The plain net was trained on the joined rows for comparison.",
+        "recorded": lambda: "What each role received was kept, as --record asked.",
         "attacks": lambda: f"What the roles received was attacked in {duration(event.get('seconds'))}.",
         "attacks_failed": lambda: _reason(event),
         "paused": lambda: _reason(event),

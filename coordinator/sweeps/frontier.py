@@ -30,18 +30,23 @@ class FrontierCase:
         return f"{self.base.name}, {self.variant.name}, seed {self.plan.seed}"
 
 
+def packaged_plans() -> list[Path]:
+    folder = Path(str(files("coordinator.sweeps") / "plans"))
+    return [folder / f"{name}.toml" for name in DEFAULT_PLANS]
+
+
 def default_plans(note: Callable[[str], None]) -> list[Path]:
     """The packaged plans whose tables are on this machine; ``note`` is told of the others.
 
     Raises:
       BadInputError: none is.
     """
-    folder, found = Path(str(files("coordinator.sweeps") / "plans")), []
-    for name in DEFAULT_PLANS:
-        if tables_are_here(folder / f"{name}.toml"):
-            found.append(folder / f"{name}.toml")
+    found = []
+    for file in packaged_plans():
+        if tables_are_here(file):
+            found.append(file)
         else:
-            note(f"{name} is left out: its table is not on this machine")
+            note(f"{file.stem} is left out: its table is not on this machine")
     if not found:
         raise BadInputError(f"no table of {', '.join(DEFAULT_PLANS)} is on this machine; name a plan file of yours")
     return found
@@ -73,7 +78,10 @@ def frontier_cases(
                     cases.append(FrontierCase(base, variant, changed, plan))
     unknown = [name for name in only if name not in names]
     if unknown:
-        raise SettingsError(f"there is no variant {unknown[0]!r}; these plans have {', '.join(sorted(names))}")
+        raise SettingsError(
+            f"there is no variant {unknown[0]!r}; these plans have {', '.join(map(repr, sorted(names)))} (a line each with "
+            "`tertium bench frontier --list`)"
+        )
     return cases
 
 

@@ -2,10 +2,11 @@
 
 Off unless a daemon's config names a transcript directory. The file is a list of records: a length-prefixed JSON header
 {link, method} and a length-prefixed message. With the scope "training" it holds the training stream alone, as the role
-received it: shares, activations and gradients, which is all that an attack on a run needs.
+received it: shares, activations and gradients, which is all that an attack on a run needs. It is its owner's alone to read.
 """
 
 import json
+import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -30,13 +31,17 @@ class TranscriptWriter:
     """Called by meters and interceptors as ``writer(link, method, message)``.
 
     Args:
-      path: appended to.
+      path: appended to, behind the last whole record: a writer that was killed leaves a torn one, which goes.
       receiver: with a name, only what this role receives on the training stream is written, up to ``TRAINING_BYTES``.
     """
 
     def __init__(self, path: Path, receiver: str | None = None) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # rows can be read off it, so not for others on this machine; an older file may be wider
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.fchmod(descriptor, 0o600)
+        os.ftruncate(descriptor, _whole_bytes(path))
+        self._file = os.fdopen(descriptor, "ab")
         self._receiver = receiver
         self._lock = threading.Lock()
 
@@ -61,6 +66,23 @@ def read_transcript(path: Path) -> Iterator[Record]:
         while (header := _block(file, ">I")) is not None and (message := _block(file, ">Q")) is not None:
             fields = json.loads(header)
             yield Record(fields["link"], fields["method"], message)
+
+
+def _whole_bytes(path: Path) -> int:
+    """Up to where records are whole; skips over the messages, which may be 2 GiB."""
+    whole, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while _skip(file, ">I", size) and _skip(file, ">Q", size):
+            whole = file.tell()
+    return whole
+
+
+def _skip(file: BinaryIO, prefix: str, size: int) -> bool:
+    """Past one length-prefixed block; False where it does not end within ``size``."""
+    length = file.read(struct.calcsize(prefix))
+    if len(length) < struct.calcsize(prefix):
+        return False
+    return file.seek(struct.unpack(prefix, length)[0], os.SEEK_CUR) <= size
 
 
 def _block(file: BinaryIO, size: str) -> bytes | None:

@@ -5,15 +5,12 @@ from typing import Annotated
 
 import typer
 
+_EASIER = "`tertium attacks run RUN` finds everything in the run directory by itself"
+
 app = typer.Typer(
     help="Measured leakage of a recorded run (needs every party's files).",
     no_args_is_help=True,
 )
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `evaluate` a sub-command."""
 
 
 @app.command()
@@ -32,14 +29,19 @@ def evaluate(
         Path | None, typer.Option(help="where a grid of recovered images goes, if rows are images")
     ] = None,
 ) -> None:
-    """Attack what each role received; write scores, baselines and controls. Trains attackers: minutes of CPU."""
+    """What `run` calls, with every file named: attack what each role received; write scores, baselines and controls."""
     from kernel.errors import SettingsError
     from party.assessment.run_attacks import attack_run
     from party.assessment.run_files import read_run_files
 
     if effort not in ("quick", "full"):
         raise SettingsError(f"--effort is {effort!r}; it is quick or full")
-    files = read_run_files(plan, run, party_config, server_state, bytes.fromhex(server_plan))
+    _check_plan(plan)
+    try:
+        held_under = bytes.fromhex(server_plan)
+    except ValueError:
+        raise SettingsError(f"--server-plan is not hexadecimal; {_EASIER}") from None
+    files = read_run_files(plan, run, party_config, server_state, held_under)
     attack_run(
         files,
         transcripts,
@@ -49,3 +51,20 @@ def evaluate(
         most_epochs=epochs,
         image=image,
     )
+
+
+def _check_plan(file: Path) -> None:
+    """A plan's message, and not, say, its TOML."""
+    from google.protobuf.message import DecodeError
+
+    from kernel.errors import SettingsError
+    from protos.v1 import plan_pb2
+
+    try:
+        whole = bool(plan_pb2.RunPlan.FromString(file.read_bytes()).parties)
+    except OSError as error:
+        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
+    except DecodeError:
+        whole = False
+    if not whole:
+        raise SettingsError(f"{file} is no plan message, which a local run keeps as roles/plan.bin; {_EASIER}")

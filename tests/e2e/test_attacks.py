@@ -1,7 +1,11 @@
-"""`tertium run --local` attacks what the roles received, says so in the report, and leaves no recording behind."""
+"""`tertium run --local --record` keeps what the roles received; `tertium attacks run` attacks it, and the report says so.
+
+Attacks within a run, whose recording is deleted: test_bench_frontier.py.
+"""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import tertium
@@ -12,7 +16,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of digits, halves at two parties, two epochs; attacked without being asked to."""
+    """The run directory of digits, halves at two parties, two epochs; recorded, and attacked by its id alone."""
     root = tmp_path_factory.mktemp("attacked")
     parties = [
         part("top", "digits", "pixel_0_0..pixel_3_7"),
@@ -30,10 +34,30 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         learning_rate=0.01,
     )
     (root / "digits.toml").write_text(text)
-    outcome = tertium("run", "digits.toml", "--local", "--no-baseline", cwd=root)
+    outcome = tertium(
+        "run",
+        "digits.toml",
+        "--local",
+        "--no-baseline",
+        "--attacks",
+        "none",
+        "--record",
+        "kept",
+        cwd=root,
+        seconds=300.0,
+    )
     assert outcome.code == 0, outcome
-    assert "could find out" in outcome.out
+    assert "trained in " in outcome.out
     (found,) = (root / "runs").iterdir()
+    assert "No attack was run" in (found / "report.html").read_text(encoding="utf-8")
+    trained = json.loads((found / "metrics.json").read_bytes())
+    outcome = tertium("attacks", "run", found.name, cwd=root, seconds=300.0)
+    assert outcome.code == 0, outcome
+    assert "attacked (quick) in " in outcome.out
+    assert "could find out" in outcome.out
+    attacked = json.loads((found / "metrics.json").read_bytes())
+    assert attacked.pop("privacy")["attacks"]
+    assert attacked == trained
     return found
 
 
@@ -61,11 +85,20 @@ def test_the_report_tells_it_in_words(directory: Path):
     }
 
 
-def test_the_recording_is_gone_and_was_counted(directory: Path):
-    assert not list(directory.rglob("*.transcript"))
-    events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
-    (event,) = [one for one in events if one["event"] == "attacks"]
+def test_the_recording_was_counted_and_kept_as_asked(directory: Path):
+    (event,) = events_of(directory, "attacks")
     train, test = 1258, 539
     assert event["received"]["neutral-server"]["share"]["numbers"] == 2 * 16 * (2 * train + test)
     assert event["recorded_bytes"] > event["received"]["neutral-server"]["share"]["bytes"]
-    assert (event["rows"], event["epochs"], event["effort"], event["kept"]) == (train, [1, 2], "quick", False)
+    assert (event["rows"], event["epochs"], event["effort"], event["kept"]) == (train, [1, 2], "quick", True)
+    kept = directory.parents[1] / "kept"
+    (noted,) = events_of(directory, "recorded")
+    assert noted["directory"] == str(kept)
+    assert noted["bytes"] == event["recorded_bytes"] == sum(file.stat().st_size for file in kept.iterdir())
+    assert {file.stat().st_mode & 0o777 for file in kept.iterdir()} == {0o600}
+    assert kept.stat().st_mode & 0o777 == 0o700
+
+
+def events_of(directory: Path, kind: str) -> list[dict[str, Any]]:
+    events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
+    return [one for one in events if one["event"] == kind]

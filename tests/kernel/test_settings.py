@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kernel.errors import SettingsError
 from kernel.process import TlsSettings, load_settings
@@ -121,7 +121,29 @@ def test_a_wrong_value_says_what_was_wanted():
 
 def test_several_mistakes_are_counted():
     text = GOOD.replace("epochs = 3", "epochs = 0").replace('"adam"', '"rmsprop"')
-    assert refused(text).endswith("(and 1 more)")
+    assert refused(text).endswith("(1 more problem in this file)")
+    three = text.replace('name = "a"', "name = 1")
+    assert refused(three).endswith("(2 more problems in this file)")
+
+
+class Pair(Settings):
+    low: int = 0
+    high: int = 0
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+class Pairs(Settings):
+    first: Pair
+
+
+def test_keys_that_do_not_go_together_stand_behind_the_files_name_or_their_sections():
+    assert refused("low = 1", Pair) == "plan.toml: low is above high"
+    assert refused("[first]\nlow = 1", Pairs) == "plan.toml: 'first': low is above high"
 
 
 @pytest.mark.parametrize("text", ["epochs = ", "[network", 'name = "a', "a = 1\na = 2"])

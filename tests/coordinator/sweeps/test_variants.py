@@ -152,5 +152,5 @@ def test_only_the_variants_that_are_named(tmp_path):
     file.write_text(PLAN)
     listed = read_variants(None)
     assert [case.variant.name for case in frontier_cases([file], listed, [1], ["f = 4"])] == ["f = 4"]
-    with pytest.raises(SettingsError, match=r"no variant 'f = 5'; these plans have f = 4, max-norm, unprotected"):
+    with pytest.raises(SettingsError, match=r"no variant 'f = 5'; these plans have 'f = 4', 'max-norm', 'unprotected'"):
         frontier_cases([file], listed, [1], ["f = 4", "f = 5"])

@@ -40,9 +40,12 @@ def test_a_record_can_be_read_while_the_writer_lives(tmp_path):
         assert list(read_transcript(path)) == [Record("l", "m", b"now")]
 
 
-@pytest.mark.parametrize("kept", ["nothing", "half a prefix", "half a header", "no message", "half a message"])
-def test_a_torn_last_record_is_left_out(tmp_path, kept):
-    whole, torn = tmp_path / "whole", tmp_path / "torn"
+KEPT = ["nothing", "half a prefix", "half a header", "no message", "half a message"]
+
+
+def torn_file(directory, kept):
+    """Two whole records and what a writer left of the third when it was killed."""
+    whole, torn = directory / "whole", directory / "torn"
     write(whole, RECORDS[:2])
     start = whole.stat().st_size
     write(whole, RECORDS[2:])
@@ -56,7 +59,28 @@ def test_a_torn_last_record_is_left_out(tmp_path, kept):
         "half a message": size - 1,
     }
     torn.write_bytes(whole.read_bytes()[: ends[kept]])
-    assert list(read_transcript(torn)) == RECORDS[:2]
+    return torn
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_a_torn_last_record_is_left_out(tmp_path, kept):
+    assert list(read_transcript(torn_file(tmp_path, kept))) == RECORDS[:2]
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_a_second_writer_appends_behind_the_last_whole_record(tmp_path, kept):
+    torn = torn_file(tmp_path, kept)
+    write(torn, RECORDS)
+    assert list(read_transcript(torn)) == RECORDS[:2] + RECORDS
+
+
+def test_it_is_its_owners_alone(tmp_path):
+    path, older = tmp_path / "deep" / "a.transcript", tmp_path / "older.transcript"
+    write(path, RECORDS)
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    older.touch(0o644)
+    write(older, RECORDS)
+    assert older.stat().st_mode & 0o777 == 0o600
 
 
 def test_an_empty_file_has_no_records(tmp_path):
