@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from coordinator.forecast import forecast
+from kernel.batch_order import micro_batches
 from kernel.fixed_point import FixedPoint
 from kernel.plan_message import cut_dtype, ring_of, share_ring
 from kernel.randomness import SecretKey
@@ -25,7 +26,8 @@ def plan(
     ring=(32, 16),
     parties=2,
     cut=common_pb2.D_TYPE_FLOAT32,
-    micro_batches=1,
+    pieces=1,
+    defender=None,
 ):
     return plan_pb2.RunPlan(
         name="p",
@@ -34,9 +36,10 @@ def plan(
         network=plan_pb2.NetworkPlan(widths=[WIDTH, LAST]),
         parties=[plan_pb2.PartyPlan(name=f"party-{n}", label="y" if n == 0 else "") for n in range(parties)],
         batch_rows=BATCH,
-        micro_batches=micro_batches,
+        micro_batches=pieces,
         test_fraction=0.2,
         cut_dtype=cut,
+        defender=defender,
     )
 
 
@@ -45,13 +48,11 @@ BEAVER = plan(plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER, (64, 20), 3)
 BEAVER_HALVED = plan(plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER, (64, 20), 3, cut=BFLOAT16)
 
 
-@pytest.mark.e2e
-def test_a_real_runs_epoch_costs_what_was_forecast(recording):
-    """Both protocols; the run id is of another length than the forecast's stand-in, which the margin covers."""
-    events = recording.run.events
-    (expected,) = (event for event in events if event["event"] == "forecast")
-    epochs = [event for event in events if event["event"] == "epoch"]
-    assert len(epochs) == recording.run.plan.epochs
+def epochs_cost_what_was_forecast(run):
+    """The run id is of another length than the forecast's stand-in, which the margin covers."""
+    (expected,) = (event for event in run.events if event["event"] == "forecast")
+    epochs = [event for event in run.events if event["event"] == "epoch"]
+    assert len(epochs) == run.plan.epochs
     for epoch in epochs:
         for link, count in expected["bytes"].items():
             assert epoch["bytes"][link] == pytest.approx(count, rel=WITHIN), link
@@ -62,6 +63,20 @@ def test_a_real_runs_epoch_costs_what_was_forecast(recording):
         # what was left out is orders and reports to the coordinator, and they are as small as promised
         left_out = {link: count for link, count in epoch["bytes"].items() if link not in expected["bytes"]}
         assert all("coordinator" in link and count < 1000 for link, count in left_out.items()), left_out
+    return epochs
+
+
+@pytest.mark.e2e
+def test_a_real_runs_epoch_costs_what_was_forecast(recording):
+    """Both protocols."""
+    epochs_cost_what_was_forecast(recording.run)
+
+
+@pytest.mark.e2e
+def test_a_defended_runs_epoch_costs_what_was_forecast(defended_recording):
+    """Both protocols, in two micro-batches."""
+    phases = epochs_cost_what_was_forecast(defended_recording.run)[-1]["phases"]
+    assert all("defender" in phases[role] for role in (*defended_recording.parties, "neutral-server"))
 
 
 @pytest.mark.e2e
@@ -78,7 +93,7 @@ def test_a_real_runs_set_up_costs_what_was_forecast(recording):
 
 @pytest.mark.parametrize(
     "of",
-    [plan(), plan(ring=(64, 30), parties=4), plan(cut=BFLOAT16), plan(micro_batches=3), BEAVER, BEAVER_HALVED],
+    [plan(), plan(ring=(64, 30), parties=4), plan(cut=BFLOAT16), plan(pieces=3), BEAVER, BEAVER_HALVED],
     ids=["masked_sum", "4 parties", "masked_sum bfloat16", "in pieces", "beaver", "beaver bfloat16"],
 )
 @pytest.mark.parametrize("batches", [2, 10])
@@ -103,7 +118,7 @@ def test_ten_rows_more_in_a_batch_cost_their_words(cut, size):
 
 
 def test_pieces_cost_headers_and_answers_only():
-    whole, pieces = (forecast(plan(micro_batches=number), BATCH, [5, 5]) for number in (1, 3))
+    whole, pieces = (forecast(plan(pieces=number), BATCH, [5, 5]) for number in (1, 3))
     for link, count in whole.epoch_bytes.items():
         assert count < pieces.epoch_bytes[link] <= count + 2 * 2 * 100, link  # two kinds of message, two more of each
     assert (whole.rounds, pieces.rounds) == (2, 6)
@@ -216,3 +231,45 @@ def sealed_opening(of, columns, sender, receiver):
     link = SealedLink(sender, receiver, key, key, key)
     link._sent = 1000
     return link.seal(opening, step=header(sender), mailbox=RUN, topic="opening-f")
+
+
+ADVERSARIAL = plan_pb2.DEFENDER_OBJECTIVE_ADVERSARIAL
+LITERAL = plan_pb2.DEFENDER_OBJECTIVE_LITERAL
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize(
+    ("objective", "cut", "bits", "fraction"),
+    [
+        (ADVERSARIAL, common_pb2.D_TYPE_FLOAT32, 32, 20),
+        (ADVERSARIAL, BFLOAT16, 32, 20),
+        (LITERAL, common_pb2.D_TYPE_FLOAT32, 64, 32),
+    ],
+    ids=["adversarial", "adversarial bfloat16", "literal"],
+)
+def test_a_defender_adds_h1_down_and_a_share_up(objective, cut, bits, fraction, pieces):
+    """Byte for byte, at every party and for every piece of a whole batch and of half a one (headers without its number)."""
+    defender = plan_pb2.DefenderPlan(
+        weight=1,
+        reveal_h1=True,
+        objective=objective,
+        distance=plan_pb2.DEFENDER_DISTANCE_MSE,
+        widths=[16],
+        activations=["tanh"],
+        learning_rate=0.01,
+    )
+    defended = plan(cut=cut, pieces=pieces, defender=defender)
+    batches, added = (BATCH, BATCH // 2), Counter()
+    for piece in (piece for batch in batches for piece in micro_batches(batch, pieces)):
+        rows = piece.stop - piece.start
+        activation, values = numbers(defended, rows, WIDTH)
+        pull, pull_words = words(FixedPoint(bits, fraction), rows, WIDTH)
+        for name in (party.name for party in defended.parties):
+            down = split_training_pb2.ServerFrame(header=header("neutral-server"), first_activation=activation)
+            up = split_training_pb2.PartyFrame(header=header(name), defender_share=pull)
+            added[f"neutral-server>{name}"] += on_the_wire(down, values)
+            added[f"{name}>neutral-server"] += on_the_wire(up, pull_words)
+    without, found = (forecast(of, sum(batches), [5, 5]) for of in (plan(cut=cut, pieces=pieces), defended))
+    assert found.epoch_bytes == {link: count + added[link] for link, count in without.epoch_bytes.items()}
+    assert (found.set_up_bytes, found.relayed_epoch_bytes) == (without.set_up_bytes, without.relayed_epoch_bytes)
+    assert found.rounds == without.rounds + sum(len(micro_batches(rows, pieces)) for rows in batches)
