@@ -18,6 +18,11 @@ CELL_ERRORS = "radius error..fractal dimension error"
 CELL_WORST = "worst radius..worst fractal dimension"
 
 NAMES = ("clinic", "laboratory", "ward", "archive", "registry")
+TWO_PARTIES = [
+    part("clinic", "breast_cancer", CELL_MEANS),
+    part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
+]
+"""A clinic with the cell means, a laboratory with the rest and the diagnosis."""
 TABLES = {"breast_cancer": "mean radius..target", "wine": "alcohol..target", "diabetes": "age..target"}
 
 
@@ -109,24 +114,16 @@ class LongRun:
 
 
 def breast_cancer_plan(protocol: str, tables: dict[str, dict[str, Any]] | None = None) -> str:
-    """Two parties: a clinic with the cell means, a laboratory with the rest and the diagnosis."""
-    parties = [
-        part("clinic", "breast_cancer", CELL_MEANS),
-        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
-    ]
-    return plan_toml("breast_cancer", parties, protocol=protocol, tables=tables)
+    """Of TWO_PARTIES, 21 small steps."""
+    return plan_toml("breast_cancer", TWO_PARTIES, protocol=protocol, tables=tables)
 
 
 def defended_plan(protocol: str, *, epochs: int = 3, batch_rows: int = 57) -> str:
     """As breast_cancer_plan, with a defender that matters, in two micro-batches."""
-    parties = [
-        part("clinic", "breast_cancer", CELL_MEANS),
-        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
-    ]
     defender = {"weight": 0.5, "reveal_h1": True, "widths": [16], "activations": ["tanh"], "learning_rate": 0.02}
     return plan_toml(
         "defended",
-        parties,
+        TWO_PARTIES,
         protocol=protocol,
         epochs=epochs,
         batch_rows=batch_rows,
@@ -150,13 +147,9 @@ def long_epoch_plan() -> str:
 
     The stack is above 48 units, so TensorFlow computes it; the other plans' are small ones in numpy.
     """
-    parties = [
-        part("clinic", "breast_cancer", CELL_MEANS),
-        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
-    ]
     return plan_toml(
         "long",
-        parties,
+        TWO_PARTIES,
         protocol="beaver",
         epochs=4,
         batch_rows=2,

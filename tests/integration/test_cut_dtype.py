@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from house import CELL_ERRORS, CELL_MEANS, CELL_WORST, House
-from local_runs import part, plan_toml
+from house import TWO_PARTIES, House
+from local_runs import plan_toml
 from recordings import SERVER, Recording
 
 from kernel.plan_message import share_ring
@@ -19,11 +19,7 @@ AT_THE_CUT = {"PartyFrame.head_gradient", "ServerFrame.cut_activation", "ServerF
 
 
 def _record(house: House, protocol: str, cut_dtype: str) -> Recording:
-    parties = [
-        part("clinic", "breast_cancer", CELL_MEANS),
-        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
-    ]
-    text = plan_toml("cut", parties, protocol=protocol, epochs=EPOCHS, widths=WIDTHS, cut_dtype=cut_dtype)
+    text = plan_toml("cut", TWO_PARTIES, protocol=protocol, epochs=EPOCHS, widths=WIDTHS, cut_dtype=cut_dtype)
     name = "half" if cut_dtype == "bfloat16" else "full"  # of one length: a run's id is in every header
     return house.record(f"breast-cancer-{name}-{protocol}", text, predict_table="breast_cancer")
 

@@ -6,8 +6,8 @@ rounding only: after 15 epochs by less than a thousandth of how far the weights 
 
 import numpy as np
 import pytest
-from house import CELL_ERRORS, CELL_MEANS, CELL_WORST, House
-from local_runs import part, plan_toml
+from house import TWO_PARTIES, House
+from local_runs import plan_toml
 from recordings import SERVER, Recording
 
 pytestmark = pytest.mark.e2e
@@ -16,11 +16,7 @@ EPOCHS, PIECES, WITHIN = 15, 3, 0.02
 
 
 def _record(house: House, protocol: str, pieces: int) -> Recording:
-    parties = [
-        part("clinic", "breast_cancer", CELL_MEANS),
-        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
-    ]
-    text = plan_toml("cut", parties, protocol=protocol, epochs=EPOCHS, micro_batches=pieces)
+    text = plan_toml("cut", TWO_PARTIES, protocol=protocol, epochs=EPOCHS, micro_batches=pieces)
     return house.record(f"breast-cancer-in-{pieces}-{protocol}", text)
 
 

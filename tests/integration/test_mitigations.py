@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from house import CELL_ERRORS, CELL_MEANS, CELL_WORST, House
-from local_runs import part, plan_toml
+from house import TWO_PARTIES, House
+from local_runs import plan_toml
 from recordings import SERVER, Recording, labels_of, order_of, rows_of, split_of
 from scipy.stats import kstest
 
@@ -34,12 +34,14 @@ label_gradient = "max_norm"
 
 
 def _record(house: House, protocol: str, name: str, protection: str) -> Recording:
-    parties = [
-        part("clinic", "breast_cancer", CELL_MEANS),
-        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
-    ]
     text = plan_toml(
-        "mitigated", parties, protocol=protocol, epochs=EPOCHS, widths=(WIDTH, 4), learning_rate=1.0, micro_batches=2
+        "mitigated",
+        TWO_PARTIES,
+        protocol=protocol,
+        epochs=EPOCHS,
+        widths=(WIDTH, 4),
+        learning_rate=1.0,
+        micro_batches=2,
     )
     return house.record(f"breast-cancer-{name}-{protocol}", text + protection)
 

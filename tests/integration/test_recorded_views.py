@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from house import CELL_ERRORS, CELL_MEANS, CELL_WORST, House
-from local_runs import network_outputs, part, plan_toml
+from house import TWO_PARTIES, House
+from local_runs import network_outputs, plan_toml
 from recordings import COORDINATOR, SERVER, Recording, labels_of, order_of, rows_of, split_of
 
 from coordinator.stack_secrets import StackSecrets
@@ -25,11 +25,9 @@ def recording(request: pytest.FixtureRequest, house: House) -> Recording:
     """Both protocols, and a run whose batches travel in pieces."""
     if request.param != "in three pieces":
         return request.getfixturevalue(f"{request.param}_recording")
-    parties = [
-        part("clinic", "breast_cancer", CELL_MEANS),
-        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
-    ]
-    return house.record("pieces", plan_toml("breast_cancer", parties, micro_batches=3), predict_table="breast_cancer")
+    return house.record(
+        "pieces", plan_toml("breast_cancer", TWO_PARTIES, micro_batches=3), predict_table="breast_cancer"
+    )
 
 
 def _files(recording: Recording, house: House) -> RunFiles:
@@ -170,11 +168,7 @@ def test_what_was_received_is_counted(recording: Recording, views: RecordedViews
 
 def test_bounded_rows_are_what_a_party_trains_with_and_whole_rows_what_is_attacked(house: House):
     """With rows bounded, z_1 of the first batch is the bounded rows times the first weights."""
-    parties = [
-        part("clinic", "breast_cancer", CELL_MEANS),
-        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
-    ]
-    text = plan_toml("breast_cancer", parties) + "\n[protection]\nrow_norm = 1.0\nweight_norm = 1.0\n"
+    text = plan_toml("breast_cancer", TWO_PARTIES) + "\n[protection]\nrow_norm = 1.0\nweight_norm = 1.0\n"
     recording = house.record("bounded", text)
     files = _files(recording, house)
     views, run = read_views(files, recording.transcripts), recording.run
