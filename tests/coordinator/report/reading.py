@@ -1,4 +1,4 @@
-"""A report as a reader sees it."""
+"""A report and a page of benchmarks as a reader sees them."""
 
 from html.parser import HTMLParser
 
@@ -33,3 +33,9 @@ class Reading(HTMLParser):
 
     def words(self, section: str) -> str:
         return " | ".join(self.text[section])
+
+
+def table_rows(page: str) -> list[list[str]]:
+    """Cells of every row of the tables of a Markdown page, heads included, without the rules below them."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    return [row for row in rows if not row[0].startswith("---")]

@@ -36,29 +36,30 @@ def common(protocol, points):
 
 
 @pytest.fixture
-def bench_log(tmp_path):
+def log(tmp_path):
+    """An empty benchmark log."""
     return BenchLog(tmp_path)
 
 
 @pytest.fixture
-def add_bandwidth(bench_log):
+def add_bandwidth(log):
     """Appends a record of a protocol; ``slow`` is its seconds over the wire limit."""
 
     def add(protocol, slow, *, free=True):
         points = [point(rate, [slow * 10 / rate, slow * 10 / rate + 0.01]) for rate in (10.0, 100.0)]
         points += [point(None, [0.1, 0.12])] if free else []
         ratio = {"ratio": {"keras_fit": 0.5, "tf_function": 2.0}} if free else {}
-        return bench_log.append("bandwidth", common(protocol, points) | ratio)
+        return log.append("bandwidth", common(protocol, points) | ratio)
 
     return add
 
 
 @pytest.fixture
-def add_size(bench_log):
+def add_size(log):
     def add(protocol, r_squared):
         rows = (10_000, 20_000, 40_000)
         points = [point(100.0, [0.1 + 2e-5 * count], rows=count, fraction=count / 40_000) for count in rows]
         fit = {"slope_us_per_row": 20.0, "intercept_seconds": 0.1, "r_squared": r_squared}
-        return bench_log.append("size", common(protocol, points) | {"rate_mbps": 100.0, "fit": fit})
+        return log.append("size", common(protocol, points) | {"rate_mbps": 100.0, "fit": fit})
 
     return add

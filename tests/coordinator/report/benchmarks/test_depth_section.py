@@ -2,12 +2,10 @@
 
 from copy import deepcopy
 
-import pytest
-
 from coordinator.report.benchmarks.depth import draw_depth, section
 from coordinator.report.benchmarks.page import write_page
 from coordinator.report.plots import PLAIN, RELAYED, SPLIT
-from coordinator.sweeps.bench_log import BenchLog, spread_of
+from coordinator.sweeps.bench_log import spread_of
 
 
 def bytes_of(busiest, total):
@@ -40,11 +38,6 @@ FIGURES = {
     ],
     "products": [],
 }
-
-
-@pytest.fixture
-def log(tmp_path):
-    return BenchLog(tmp_path)
 
 
 def noted(log, plan="fraud", **changes):

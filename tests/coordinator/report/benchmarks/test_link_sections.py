@@ -16,14 +16,14 @@ def width_of(image):
     return struct.unpack(">I", image[16:20])[0]
 
 
-def test_the_newest_record_of_each_protocol_counts(add_bandwidth, bench_log, tmp_path):
+def test_the_newest_record_of_each_protocol_counts(add_bandwidth, log, tmp_path):
     add_bandwidth("masked_sum", 9.0)
     add_bandwidth("beaver", 1.1)
     newest = add_bandwidth("masked_sum", 1.05)
-    latest = latest_by_line(bench_log.records("bandwidth"))
+    latest = latest_by_line(log.records("bandwidth"))
     assert list(latest) == ["masked_sum", "beaver"]
     assert latest["masked_sum"] == newest
-    text = bandwidth.section(bench_log.records("bandwidth"), tmp_path)
+    text = bandwidth.section(log.records("bandwidth"), tmp_path)
     assert text.count("### masked_sum") == text.count("### beaver") == 1
     assert "| 9 " not in text
 
@@ -35,7 +35,7 @@ def test_lines_of_one_plot_share_their_table(add_bandwidth):
     assert latest_by_line([]) == {}
 
 
-def test_a_step_in_pieces_is_a_line_of_its_own(add_bandwidth, bench_log, tmp_path):
+def test_a_step_in_pieces_is_a_line_of_its_own(add_bandwidth, log, tmp_path):
     """Records from before there were micro-batches are of steps in one piece."""
     old = add_bandwidth("masked_sum", 1.3)
     assert "micro_batches" not in old
@@ -81,7 +81,7 @@ def test_the_fit_and_its_verdict(add_size, tmp_path):
     assert "| 40000 | 1 | 0.9 (0.9–0.9) | 9 (9–9) |" in text
 
 
-def test_the_page_has_both_and_their_plots(add_bandwidth, add_size, bench_log, tmp_path):
+def test_the_page_has_both_and_their_plots(add_bandwidth, add_size, log, tmp_path):
     for protocol in ("masked_sum", "beaver"):
         add_bandwidth(protocol, 1.1)
         add_size(protocol, 0.999)

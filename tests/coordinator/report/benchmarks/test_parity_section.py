@@ -1,10 +1,9 @@
 """The page's section on parity: medians, gaps and deviations over the seeds of one family, by hand."""
 
-import pytest
+from reading import table_rows
 
 from coordinator.report.benchmarks.page import write_page
 from coordinator.report.benchmarks.parity import section
-from coordinator.sweeps.bench_log import BenchLog
 
 
 def noted(log, seed, split, plain, *, family="f", plan="fraud", protocol="masked_sum", wire=(32, 16, "float32")):
@@ -15,20 +14,10 @@ def noted(log, seed, split, plain, *, family="f", plan="fraud", protocol="masked
     return log.append("parity", {**figures, **wire})
 
 
-def rows(text):
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
-    return found[0], found[2:]
-
-
-@pytest.fixture
-def log(tmp_path):
-    return BenchLog(tmp_path)
-
-
 def test_a_family_is_one_row_over_its_seeds(log, tmp_path):
     for seed, split, plain in ((1, 0.9, 0.8), (2, 0.5, 0.7), (3, 0.7, 0.7)):
         noted(log, seed, split, plain)
-    head, (row, loss) = rows(section(log.records("parity"), tmp_path))
+    head, row, loss = table_rows(section(log.records("parity"), tmp_path))
     assert len(head) == len(row)
     # gaps 0.1, -0.2, 0: mean -1/30, squares (4/30)^2 + (5/30)^2 + (1/30)^2 = 42/900, over 2, root 0.1528
     assert row == [
@@ -52,7 +41,7 @@ def test_wires_protocols_and_plans_do_not_mix(log, tmp_path):
     noted(log, 1, 0.9, 0.9, family="g", wire=(32, 16, "bfloat16"))
     noted(log, 1, 0.9, 0.9, family="h", protocol="beaver", wire=(64, 20, "float32"))
     noted(log, 1, 0.9, 0.9, family="i")  # of the same name, and another plan by its hash
-    found = rows(section(log.records("parity"), tmp_path))[1][::2]
+    found = table_rows(section(log.records("parity"), tmp_path))[1::2]
     assert [(row[1], row[2], row[3], row[5]) for row in found] == [
         ("`masked_sum`", "32 bits, f = 16", "float32", "1"),
         ("`masked_sum`", "32 bits, f = 16", "bfloat16", "1"),
@@ -65,14 +54,14 @@ def test_a_seed_that_was_run_again_counts_once(log, tmp_path):
     noted(log, 1, 0.2, 0.9)
     noted(log, 2, 0.9, 0.9)
     noted(log, 1, 0.90002, 0.9)
-    _, (row, _) = rows(section(log.records("parity"), tmp_path))
+    _, row, _ = table_rows(section(log.records("parity"), tmp_path))
     assert row[5] == "2"
     assert row[8] == "2.0e-05"
 
 
 def test_one_seed_has_no_deviation_and_equal_scores_no_gap(log, tmp_path):
     noted(log, 7, 0.8, 0.8)
-    _, (row, _) = rows(section(log.records("parity"), tmp_path))
+    _, row, _ = table_rows(section(log.records("parity"), tmp_path))
     assert row[8:] == ["0", "–", "–"]
 
 

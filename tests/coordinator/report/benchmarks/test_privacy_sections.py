@@ -3,13 +3,13 @@
 from itertools import combinations
 
 import pytest
+from reading import table_rows
 
 from coordinator.report.benchmarks import controls, defender, frontier, image_readers
 from coordinator.report.benchmarks.frontier import newest_sweep, outcomes, target_line
 from coordinator.report.benchmarks.frontier_plot import spread_apart, untangled
 from coordinator.report.benchmarks.page import write_page
 from coordinator.report.benchmarks.targets import TARGETS, targets_for
-from coordinator.sweeps.bench_log import BenchLog
 from coordinator.sweeps.leakage import LEAKS
 
 QUICK = {"effort": "quick", "leaked_fraction": 0.1}
@@ -21,16 +21,6 @@ def score(value, half=0.0625, **more):
 
 def leak(value, baseline=0.0, attack="inverse_mlp"):
     return score(value, baseline=baseline, attack=attack, role="neutral-server")
-
-
-def rows(text):
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
-    return [row for row in found if not row[0].startswith("---")]
-
-
-@pytest.fixture
-def log(tmp_path):
-    return BenchLog(tmp_path)
 
 
 def note_run(log, variant, value, *, seed=1, plain=False, family=None, base="b", measure="auc", plan="fraud", **leaks):
@@ -143,7 +133,7 @@ def test_the_frontier_stands_on_the_page_with_a_plot_a_leak(log, tmp_path):
     quiet(log, "none", 0.875, plain=True, peer_r2=0.5, label_auc_server=0.75)
     quiet(log, "width 2, λ 1, noise 0.5", 0.75, every=None, label=0.5)
     page = write_page(tmp_path, {"frontier": frontier.section}).read_text(encoding="utf-8")
-    head, first, second = rows(page)
+    head, first, second = table_rows(page)
     assert len(head) == len(first) == len(second) == 11
     assert head[6:9] == ["label AUC", "label AUC, server", "R² at a party"]
     assert first[:4] == ["none", "0.875 (0.812–0.938)", "–", "0.500 (0.438–0.562)"]
@@ -193,7 +183,7 @@ def test_a_curve_over_seeds(log, tmp_path):
     for seed, values in ((1, (0.75, 0.5)), (2, (0.875, 0.75))):
         for weight, value in zip((0.0, 1e-5), values, strict=True):
             note_weight(log, weight, value, seed=seed)
-    head, zero, small = rows(defender.section(log.records("defender"), tmp_path))
+    head, zero, small = table_rows(defender.section(log.records("defender"), tmp_path))
     assert head == ["λ", "seeds", "AUC, mean over seeds", "of one seed", "lost"]
     # mean 0.8125, s / sqrt 2 = 0.0625, t(1) = 12.706: ± 0.7941
     assert zero == ["0", "2", "0.8125 (0.0184–1.6066)", "0.7500–0.8750", "–"]
@@ -210,7 +200,7 @@ def test_leaks_stand_beside_and_objectives_apart(log, tmp_path):
     note_weight(log, 0.0, 0.5, objective="literal")
     note_weight(log, 1.0, 0.5, family="another plan by its hash", objective="literal")
     text = write_page(tmp_path, {"defender": defender.section}).read_text(encoding="utf-8")
-    head, zero, small, _, literal = rows(text)
+    head, zero, small, _, literal = table_rows(text)
     assert head[5:] == ["re-identification", "R²"]
     assert (zero[5], small[5]) == ("0.500 (0.438–0.562)", "0.250 (0.188–0.312)")
     assert literal[0] == "1"  # the older family of this objective is left out
@@ -256,7 +246,7 @@ def test_controls_are_told_over_all_runs_of_a_sweep():
     ]
     text = controls.control_table("fraud", noted)
     assert "Controls of the attacks on fraud, lowest and highest of 2 runs" in text
-    _, label, ridge = rows(text)
+    _, label, ridge = table_rows(text)
     assert label == [
         "length of the gradient",
         "A party without the label",
@@ -285,7 +275,7 @@ def test_recovered_images_stand_beside_what_fresh_attackers_reach(tmp_path):
     older = record | {"utility": {"value": 0.5}}
     (tmp_path / "one.png").write_bytes(b"a picture")
     text = image_readers.image_part([older, record, {"weight": 0.0, "seed": 1}], tmp_path)
-    head, line = rows(text)
+    head, line = table_rows(text)
     assert head[3:6] == ["MSE of the class mean", "MSE, the paper's", "MSE, strongest fresh"]
     assert line == ["100", "1", "0.894", "0.0675", "0.0625", "0.0004", "–", "–", "0.125", "1"]
     assert text.count(f"]({tmp_path.name}/one.png)") == 1
