@@ -132,6 +132,19 @@ def defended_plan(protocol: str, *, epochs: int = 3, batch_rows: int = 57) -> st
     )
 
 
+def cut_plan(protocol: str, *, cut_dtype: str = "float32", micro_batches: int = 1) -> str:
+    """Trained for long enough to score well, above a narrow cut."""
+    return plan_toml(
+        "cut",
+        TWO_PARTIES,
+        protocol=protocol,
+        epochs=15,
+        widths=(8, 4),
+        cut_dtype=cut_dtype,
+        micro_batches=micro_batches,
+    )
+
+
 def three_party_plan(protocol: str) -> str:
     """The same columns at three; the label holder is neither the first of the plan nor the last by name."""
     parties = [

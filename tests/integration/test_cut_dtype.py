@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from house import TWO_PARTIES, House
-from local_runs import plan_toml
+from house import House, cut_plan
 from recordings import SERVER, Recording
 
 from kernel.plan_message import share_ring
@@ -12,32 +11,17 @@ from protos.v1 import common_pb2
 
 pytestmark = pytest.mark.e2e
 
-EPOCHS, WIDTHS = 15, (8, 4)
 AUC_APART = 0.005
 WITHIN = 0.02
 AT_THE_CUT = {"PartyFrame.head_gradient", "ServerFrame.cut_activation", "ServerFrame.cut_gradient"}
 
 
-def _record(house: House, protocol: str, cut_dtype: str) -> Recording:
-    text = plan_toml("cut", TWO_PARTIES, protocol=protocol, epochs=EPOCHS, widths=WIDTHS, cut_dtype=cut_dtype)
-    name = "half" if cut_dtype == "bfloat16" else "full"  # of one length: a run's id is in every header
-    return house.record(f"breast-cancer-{name}-{protocol}", text, predict_table="breast_cancer")
-
-
-@pytest.fixture(params=["masked_sum", "beaver"])
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def halved(house: House, protocol: str) -> Recording:
-    return _record(house, protocol, "bfloat16")
-
-
-@pytest.fixture
-def whole(house: House, protocol: str) -> Recording:
-    """The same plan and seed in float32."""
-    return _record(house, protocol, "float32")
+    """Its name is as long as that of ``whole``: a run's id is in every header."""
+    return house.record(
+        f"breast-cancer-half-{protocol}", cut_plan(protocol, cut_dtype="bfloat16"), predict_table="breast_cancer"
+    )
 
 
 def _event(recording: Recording, kind: str) -> dict:
@@ -70,7 +54,7 @@ def test_it_is_another_model_from_the_same_start(halved: Recording, whole: Recor
 def test_every_link_carries_what_was_forecast(halved: Recording):
     """Per link and epoch; links between parties inside the seal as well. Left out are orders and reports."""
     expected, epochs = _event(halved, "forecast"), _epochs(halved)
-    assert len(epochs) == EPOCHS
+    assert len(epochs) == halved.run.plan.epochs
     parties = halved.parties
     links = {f"{party}>{SERVER}" for party in parties} | {f"{SERVER}>{party}" for party in parties}
     beaver = halved.run.plan.first_layer.protocol == "beaver"
@@ -85,7 +69,7 @@ def test_every_link_carries_what_was_forecast(halved: Recording):
 
 def test_the_cut_costs_half(halved: Recording, whole: Recording):
     """2 bytes less for each number of h_L, dL/dh_L and dL/dz1 of the epoch's rows, and not a byte more or less elsewhere."""
-    rows, (width, last) = _epochs(whole)[0]["rows"], WIDTHS
+    rows, (width, last) = _epochs(whole)[0]["rows"], whole.run.plan.network.widths
     cut = {
         f"{SERVER}>clinic": 2 * rows * width,
         f"{SERVER}>laboratory": 2 * rows * (width + last),

@@ -6,24 +6,19 @@ rounding only: after 15 epochs by less than a thousandth of how far the weights 
 
 import numpy as np
 import pytest
-from house import TWO_PARTIES, House
-from local_runs import plan_toml
+from house import House, cut_plan
 from recordings import SERVER, Recording
 
 pytestmark = pytest.mark.e2e
 
-EPOCHS, PIECES, WITHIN = 15, 3, 0.02
+PIECES, WITHIN = 3, 0.02
 
 
-def _record(house: House, protocol: str, pieces: int) -> Recording:
-    text = plan_toml("cut", TWO_PARTIES, protocol=protocol, epochs=EPOCHS, micro_batches=pieces)
-    return house.record(f"breast-cancer-in-{pieces}-{protocol}", text)
-
-
-@pytest.fixture(params=["masked_sum", "beaver"])
-def runs(request: pytest.FixtureRequest, house: House) -> tuple[Recording, Recording]:
+@pytest.fixture
+def runs(house: House, protocol: str, whole: Recording) -> tuple[Recording, Recording]:
     """In pieces, and whole."""
-    return _record(house, request.param, PIECES), _record(house, request.param, 1)
+    text = cut_plan(protocol, micro_batches=PIECES)
+    return house.record(f"breast-cancer-in-{PIECES}-{protocol}", text), whole
 
 
 def _events(recording: Recording, kind: str) -> list[dict]:

@@ -46,11 +46,6 @@ def _record(house: House, protocol: str, name: str, protection: str) -> Recordin
     return house.record(f"breast-cancer-{name}-{protocol}", text + protection)
 
 
-@pytest.fixture(params=["masked_sum", "beaver"])
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def mitigated(house: House, protocol: str) -> Recording:
     return _record(house, protocol, "noised", PROTECTION)
