@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
 from house import NAMES, House, LongRun, OpenFederation, breast_cancer_plan, defended_plan, long_epoch_plan
@@ -15,11 +16,16 @@ from coordinator.run_store import Event
 
 
 def pytest_configure() -> None:
-    """SIGTERM ends a session as Ctrl-C does: fixtures stop their processes first.
+    """SIGTERM ends a session as Ctrl-C does: fixtures stop their processes first. Ctrl-C also where it was ignored, as
+    in a job of the background: processes that tests interrupt would inherit that.
 
     Logs go to the process's own standard error: the stream a test's capture puts in its place closes with the test.
+    Examples have no deadline of their own: how long one takes is the other processes' doing.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hypothesis.settings.register_profile("tertium", deadline=None)
+    hypothesis.settings.load_profile("tertium")
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(kind, signal.default_int_handler)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from command_line import wait_until
 
 from coordinator.local.links import relay as module
 from coordinator.local.links.relay import RelayLinks
@@ -106,9 +107,7 @@ def test_nothing_is_left_open():
         address = links.address("coordinator", dialler="bob")
     with near, far:
         assert near.recv(1) == b""
-    for thread in set(threading.enumerate()) - before:
-        thread.join(timeout=30)
-        assert not thread.is_alive()
+    wait_until(lambda: set(threading.enumerate()) <= before, "end of the relay's threads", 30)
     host, _, port = address.rpartition(":")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)), timeout=10)
