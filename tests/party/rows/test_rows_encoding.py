@@ -152,9 +152,9 @@ def test_many_columns_take_no_noticeable_time() -> None:
     matrix = np.random.default_rng(1).random((width, rows), dtype=np.float32)
     names = [f"pixel{index}" for index in range(width)]
     table = Table("t", None, rows, dict(zip(names, matrix, strict=True)), dict.fromkeys(names, Column(type="real")))
-    started = time.perf_counter()
+    started = time.process_time()
     encoded = RowEncoder.fit(table, names, np.arange(rows, dtype=np.int64)).encode(table)
-    assert time.perf_counter() - started < 2.0  # took 0.08 s when written
+    assert time.process_time() - started < 2.0  # of the processor, whoever else wants it; took 0.08 s when written
     assert encoded.shape == (rows, width)
 
 
