@@ -238,11 +238,7 @@ def test_a_recording_without_a_whole_epoch_is_a_sentence(masked_sum_recording: R
 @pytest.mark.parametrize("after", [0, 1])
 def test_a_first_layer_that_stays_shows_the_same_in_every_later_epoch(house: House, after: int):
     """And gradients only of the epochs in which it moved: none where it stayed from the start."""
-    parties = [
-        part("clinic", "breast_cancer", CELL_MEANS),
-        part("laboratory", "breast_cancer", CELL_ERRORS, CELL_WORST, label="target"),
-    ]
-    text = plan_toml("frozen", parties) + f"\n[protection]\nfreeze_first_layer_after = {after}\n"
+    text = plan_toml("frozen", TWO_PARTIES) + f"\n[protection]\nfreeze_first_layer_after = {after}\n"
     recording = house.record(f"frozen-after-{after}", text)
     found = read_views(_files(recording, house), recording.transcripts)
     server, clinic = _of(found, SERVER), _of(found, "clinic")

@@ -286,7 +286,7 @@ def test_class_means_of_older_records_stand_where_the_baseline_stood(tmp_path):
     older = control("inverse_ridge", "neutral-server", "mse", 0.0625, 0, 0, baseline=0.0675)
     for one, wanted in ((older, "0.0675"), (older | {"class_mean": None}, "–")):
         record = {"weight": 1.0, "seed": 1, "utility": {"value": 0.5}, "controls": [one], "picture": "one.png"}
-        assert rows(image_readers.image_part([record], tmp_path))[1][3] == wanted
+        assert table_rows(image_readers.image_part([record], tmp_path))[1][3] == wanted
 
 
 def test_a_setting_with_nothing_to_stack_is_not_the_closest(log):
