@@ -168,8 +168,11 @@ def _stacking_gain(judged: Judged) -> str:
 
 
 def _about_labels(found: Sequence[AttackRecord], plan: PlanFacts) -> list[Advice]:
-    given, freeze = [_noisy_labels(found, plan)], plan.protection.get("freeze_first_layer_after")
+    freeze = plan.protection.get("freeze_first_layer_after")
     parties = [attack for attack in found if attack.role.startswith("feature-holder")]
+    # what a party reads under Marvell is in the derivatives of the hidden layers, which no noise on labels touches
+    beyond_noise = len(parties) == len(found) and plan.protection.get("label_gradient") == "marvell" and freeze != 0
+    given = [] if beyond_noise else [_noisy_labels(found, plan)]
     if parties and freeze != 0:
         given.append(
             Advice(
