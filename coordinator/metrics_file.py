@@ -100,11 +100,9 @@ def _releases(record: RunRecord) -> int:
     """How often a training row's z1 may have been sent in training: every epoch that was trained, again after a resume too,
     and one for each generation that ended, or is, on the way through one: counted too often rather than too seldom. All epochs
     with a frozen first layer send the same (party/first_layer/row_noise.py) and count as one."""
-    trains = record.plan.protection.spec.trains_first_layer
     epochs = [event["epoch"] for event in _of(record, "epoch")]
-    moving = sum(trains(epoch) for epoch in epochs)
     unfinished = len(_of(record, "resumed")) + (record.state is not RunState.DONE)
-    return moving + (moving < len(epochs)) + unfinished
+    return record.plan.protection.spec.releases(epochs) + unfinished
 
 
 def _local_dp(record: RunRecord) -> dict[str, Any]:

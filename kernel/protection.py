@@ -1,6 +1,7 @@
 """The plan's mitigations as every role computes with them, and the one truth about which of them make sense together."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -37,6 +38,11 @@ class ProtectionSpec:
     def trains_first_layer(self, epoch: int) -> bool:
         """Whether first-layer weights move in ``epoch``, counted from 1."""
         return self.freeze_first_layer_after is None or epoch <= self.freeze_first_layer_after
+
+    def releases(self, epochs: Sequence[int]) -> int:
+        """How often a row's z1 is shown in these epochs: all with a frozen first layer send the same, and count as one."""
+        moving = sum(map(self.trains_first_layer, epochs))
+        return moving + (moving < len(epochs))
 
     def objection(self, loss: LossName, epochs: int) -> str | None:
         """Why these numbers cannot be kept to in a run of ``epochs`` with ``loss``; None where they can."""

@@ -31,8 +31,7 @@ def _protection(protection: ProtectionPlan, epochs: int, *, defended: bool) -> l
             f"norm {spec.weight_norm:g}"
         )
     if spec.z1_noise:
-        moving = sum(map(spec.trains_first_layer, range(1, epochs + 1)))
-        releases = moving + (moving < epochs)  # epochs with a first layer that stays send the same, and count as one
+        releases = spec.releases(range(1, epochs + 1))
         found = local_privacy(spec.z1_noise, spec.row_norm, spec.weight_norm, releases)
         uncounted = ", and not counting the sum of the defenders' gradients, which has no noise" if defended else ""
         lines.append(

@@ -50,3 +50,13 @@ def test_the_first_layer_trains_up_to_the_freeze():
     assert [frozen.trains_first_layer(epoch) for epoch in (1, 2, 3, 4)] == [True, True, False, False]
     assert all(ProtectionSpec().trains_first_layer(epoch) for epoch in (1, 100))
     assert not ProtectionSpec(freeze_first_layer_after=0).trains_first_layer(1)
+
+
+def test_epochs_with_a_first_layer_that_stays_are_one_release():
+    """A resumed run trains epochs again: each that moves counts again."""
+    epochs = [1, 2, 2, 3, 4, 5]
+    assert ProtectionSpec().releases(epochs) == 6
+    assert ProtectionSpec(freeze_first_layer_after=2).releases(epochs) == 4
+    assert ProtectionSpec(freeze_first_layer_after=0).releases(epochs) == 1
+    assert ProtectionSpec(freeze_first_layer_after=5).releases(epochs) == 6
+    assert ProtectionSpec().releases([]) == 0

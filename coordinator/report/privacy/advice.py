@@ -14,6 +14,7 @@ from coordinator.report.privacy.verdict import Verdict
 from coordinator.report.privacy.words import attack_words, percent, role_words
 from coordinator.report.quantities import three_digits
 from kernel.gaussian_accounting import local_privacy
+from kernel.protection import ProtectionSpec
 
 LEAST_WIDTH = 2
 NARROW = 16
@@ -142,8 +143,8 @@ def _promise(plan: PlanFacts, noise: float, bounds: Mapping[str, Any]) -> str:
     if not rows or not weights:
         return ""
     frozen = plan.protection.get("freeze_first_layer_after")
-    releases = plan.epochs if frozen is None else int(frozen) + 1  # a frozen first layer sends one draw again and again
-    found = local_privacy(noise, rows, weights, releases)
+    spec = ProtectionSpec(freeze_first_layer_after=None if frozen is None else int(frozen))
+    found = local_privacy(noise, rows, weights, spec.releases(range(1, plan.epochs + 1)))
     return (
         f" Over {plan.epochs} epoch{'s' if plan.epochs > 1 else ''} that is ε = {three_digits(found.epsilon)} at "
         f"δ = {found.delta:g} ({found.relation}, weights as given): the larger ε, the less is promised, and only attacks "
