@@ -42,7 +42,7 @@ def attacked_run(plan_text: str, plan: Plan, runs: Path, attacks: AttackOptions)
 def run_figures(plan: Plan, run: RunRecord, attacks: AttackOptions) -> dict[str, Any]:
     """``run``, ``seed``, ``epochs``, ``epoch_seconds``; ``utility``: measure, value, low, high, n; and, where it was attacked,
     ``attacks``: effort and leaked fraction, ``leakage`` (see `leakage_of`) and ``controls``: every attack beside what it reaches
-    without the view, what a row's class alone tells (None where that is no question), where nothing is protected, and on noise.
+    without the view, what a row's class alone tells (None where that is no question), where nothing is protected, and on noise; ``unseen``: leaks of which the role was sent nothing, so that there is no attack.
 
     Raises:
       BadInputError: the run has no score of its loss.
@@ -68,6 +68,8 @@ def run_figures(plan: Plan, run: RunRecord, attacks: AttackOptions) -> dict[str,
         figures["attacks"] = {"effort": attacks.effort, "leaked_fraction": attacks.leaked_fraction}
         found = attacks_of(run)
         figures["leakage"] = leakage_of(found)
+        if plan.protection.freeze_first_layer_after == 0:
+            figures["unseen"] = ["label_auc"]
         figures["controls"] = [
             {
                 "role": attack.role,

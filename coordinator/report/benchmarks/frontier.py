@@ -144,7 +144,7 @@ def with_interval(one: Measured, digits: int = 3) -> str:
 
 def _leak(name: str, one: Outcome) -> str:
     if name not in one.leaks:
-        return DASH
+        return "nothing sent" if name in one.unseen else DASH
     leak = one.leaks[name]
     beside = f" [{leak.baseline:.3f}]" if name == "peer_r2" and leak.baseline is not None else ""
     return with_interval(leak) + beside

@@ -38,7 +38,8 @@ class Outcome:
     Attributes:
       plain: it is what the others are held against; measure: the utility's name.
       lost: utility that it costs, paired by seed; None for the plain setting and without one.
-      leaks: by name of `LEAKS`; those that no attack measured are absent.
+      leaks: by name of `LEAKS`; those that no attack measured are absent. unseen: of them those of which the role was sent
+        nothing in any run.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Outcome:
     utility: Measured
     lost: SeedMean | None
     leaks: Mapping[str, Measured]
+    unseen: frozenset[str] = frozenset()
 
 
 def outcome_of(name: str, records: Sequence[Record], plain: Sequence[Record] | None) -> Outcome:
@@ -76,6 +78,7 @@ def outcome_of(name: str, records: Sequence[Record], plain: Sequence[Record] | N
         utility=measured([record["utility"] for record in by_seed.values()]),
         lost=seed_mean(losses) if losses else None,
         leaks=leaks,
+        unseen=frozenset.intersection(*(frozenset(record.get("unseen", ())) for record in by_seed.values())),
     )
 
 

@@ -51,8 +51,15 @@ class Target:
         return outcomes[place], excess
 
 
-def _above(leak: str, limit: float) -> Callable[[Outcome], float | None]:
-    return lambda outcome: None if leak not in outcome.leaks else outcome.leaks[leak].mean - limit
+def _above(leak: str, limit: float, chance: float = 0.0) -> Callable[[Outcome], float | None]:
+    """A role that was sent nothing of it is at ``chance``."""
+
+    def excess(outcome: Outcome) -> float | None:
+        if leak in outcome.leaks:
+            return outcome.leaks[leak].mean - limit
+        return chance - limit if leak in outcome.unseen else None
+
+    return excess
 
 
 def _stacking_adds(outcome: Outcome) -> float | None:
@@ -95,7 +102,7 @@ TARGETS: tuple[Target, ...] = (
         "label target",
         "label AUC at a feature holder ≤ 0.6, at ≤ 0.01 AUC lost",
         "auc",
-        _above("label_auc", 0.6),
+        _above("label_auc", 0.6, chance=0.5),
         _loses_at_most(0.01),
     ),
 )

@@ -297,3 +297,15 @@ def test_a_setting_with_nothing_to_stack_is_not_the_closest(log):
     assert target_line(stacking, swept(log)).endswith(
         "none leaks least, 0.250 too much. Nothing to stack, so neither met nor missed: once."
     )
+
+
+def test_a_party_that_was_sent_nothing_is_at_chance(log):
+    """Not one of which nothing was measured for another reason."""
+    quiet(log, "none", 0.875, plain=True)
+    for name, unseen in (("frozen", ["label_auc"]), ("skipped", [])):
+        record = note_run(log, name, 0.875, r2_single=0.25, r2_stacked=0.25)
+        log.append("frontier", {**record, "unseen": unseen})
+    _, label = targets_for("auc")
+    found = {one.name: one for one in swept(log)}
+    assert (label.verdict(found["frozen"]), label.verdict(found["skipped"])) == ("met", "not measured")
+    assert frontier.variant_table([found["frozen"]], [label]).count("nothing sent") == 1
