@@ -1,6 +1,7 @@
 """What every daemon does at its edge: read its settings and keys, log, and stop on SIGTERM."""
 
 import logging
+import queue
 import signal
 import sys
 import threading
@@ -110,8 +111,18 @@ def configure_logging(name: str, *, as_json: bool) -> None:
 
 
 def stop_signal() -> threading.Event:
-    """Set by SIGTERM or SIGINT; call it from the main thread."""
-    event = threading.Event()
+    """Set by SIGTERM or SIGINT; call it from the main thread.
+
+    A handler runs between any two steps of the main thread, and that may be inside the event's own lock, which it would
+    then wait for without end: it only leaves word (SimpleQueue.put is made for that), and another thread sets the event.
+    """
+    event, asked = threading.Event(), queue.SimpleQueue[int]()
+
+    def pass_on() -> None:
+        asked.get()
+        event.set()
+
+    threading.Thread(target=pass_on, name="stop signal", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: event.set())
+        signal.signal(number, lambda received, _: asked.put(received))
     return event
