@@ -84,6 +84,7 @@ def test_epochs_that_repeat_add_no_columns():
     generator = np.random.default_rng(3)
     moving = generator.standard_normal((2, 50, 4)).astype(np.float32)
     repeated = np.concatenate([moving, moving[-1:], moving[-1:] + np.float32(1e-5)])
-    assert moving_epochs(repeated) == [0, 1]
-    assert np.array_equal(stacked(repeated, 100), stacked(moving, 100))
-    assert moving_epochs(np.zeros((3, 5, 2), np.float32)) == [0]
+    assert moving_epochs(repeated) == [0, 3]
+    assert np.array_equal(stacked(repeated, 100), np.concatenate([moving[0], repeated[-1]], axis=1))
+    assert np.array_equal(stacked(repeated[1:], 100), repeated[-1])
+    assert moving_epochs(np.zeros((3, 5, 2), np.float32)) == [2]
