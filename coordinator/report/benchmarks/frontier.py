@@ -1,6 +1,7 @@
 """The page's section on `bench frontier`: what mitigations cost in score and what still leaks, plan by plan."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from coordinator.report.benchmarks.controls import control_table
@@ -78,20 +79,20 @@ def _plan(records: Sequence[Record], plots: Path) -> list[str]:
     found = outcomes(sweep)
     name, attacks = sweep[-1]["plan"], sweep[-1]["attacks"]
     targets = targets_for(found[0].measure)
-    seeds = max(len(one.seeds) for one in found)
     facts = (
         f"attacks: {attacks['effort']}, {attacks['leaked_fraction']:.0%} of the training rows leaked; {found[0].utility.rows or DASH} test "
-        f"rows; {seeds} {'seed' if seeds == 1 else 'seeds'}"
+        f"rows; {_seeds_in_words(found)}"
     )
     parts = [f"### {name}: {len(found)} settings\n", f"{facts[0].upper()}{facts[1:]}.\n", variant_table(found, targets)]
     parts += [target_line(target, found) for target in targets]
     parts.append("")
     for leak in _PLOTTED:
         if any(leak in one.leaks for one in found):
+            drawn = [_at_chance(leak, one, found) for one in found]
             file = f"frontier-{name}-{leak.replace('_', '-')}.png"
             draw_frontier(
                 plots / file,
-                found,
+                drawn,
                 leak,
                 title=f"{name}: {LEAK_NAMES[leak]} over {UTILITY_NAMES[found[0].measure]}",
                 x_label=f"{UTILITY_NAMES[found[0].measure]} on test rows (higher is better)",
@@ -100,6 +101,22 @@ def _plan(records: Sequence[Record], plots: Path) -> list[str]:
             )
             parts.append(f"![{LEAK_NAMES[leak]} over score, {name}]({plots.name}/{file})\n")
     return [*parts, control_table(name, sweep)]
+
+
+def _seeds_in_words(found: Sequence[Outcome]) -> str:
+    fewest, most = (limit(len(one.seeds) for one in found) for limit in (min, max))
+    if fewest == most:
+        return f"{most} {'seed' if most == 1 else 'seeds'}"
+    return f"{fewest} to {most} seeds a setting: compare scores by what was lost, which is paired by seed"
+
+
+def _at_chance(leak: str, one: Outcome, found: Sequence[Outcome]) -> Outcome:
+    """A role that was sent nothing of it is where one without a view is."""
+    if leak not in one.unseen:
+        return one
+    chance = next(other.leaks[leak].baseline for other in found if leak in other.leaks)
+    nothing = Measured(chance or 0.0, None, None, None, None, chance, None, ())
+    return replace(one, leaks={**one.leaks, leak: nothing})
 
 
 def variant_table(found: Sequence[Outcome], targets: Sequence[Target]) -> str:

@@ -309,3 +309,15 @@ def test_a_party_that_was_sent_nothing_is_at_chance(log):
     found = {one.name: one for one in swept(log)}
     assert (label.verdict(found["frozen"]), label.verdict(found["skipped"])) == ("met", "not measured")
     assert frontier.variant_table([found["frozen"]], [label]).count("nothing sent") == 1
+    drawn = {one.name: frontier._at_chance("label_auc", one, swept(log)) for one in swept(log)}
+    assert drawn["frozen"].leaks["label_auc"].mean == found["none"].leaks["label_auc"].baseline
+    assert "label_auc" not in drawn["skipped"].leaks
+
+
+def test_a_sweep_of_several_numbers_of_seeds_says_so(log, tmp_path):
+    quiet(log, "none", 0.875, plain=True, seed=1)
+    assert "; 1 seed" in write_page(tmp_path, {"frontier": frontier.section}).read_text(encoding="utf-8")
+    quiet(log, "narrow", 0.75, seed=1)
+    quiet(log, "narrow", 0.75, seed=2)
+    page = write_page(tmp_path, {"frontier": frontier.section}).read_text(encoding="utf-8")
+    assert "1 to 2 seeds a setting: compare scores by what was lost" in page
