@@ -20,7 +20,7 @@ def control_table(plan: str, sweep: Sequence[Record]) -> str:
     noted = [record["controls"] for record in sweep if "controls" in record]
     if not noted:
         return ""
-    head = ["attack", "by", "after", "measure", "runs", "attack", "without the view", "positive", "negative"]
+    head = ["attack", "by", "after", "measure", "runs", "reached", "without the view", "positive", "negative"]
     by_measure: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
     for one in (one for controls in noted for one in controls):
         # runs differ in which attack of a role is the first to be run, not in who runs it
