@@ -1,7 +1,6 @@
 """`metrics.json`: the numbers of a run, gathered from its events (keys as fixed in DESIGN.md, section 10)."""
 
 import json
-import math
 import platform
 from collections import Counter
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any
 from coordinator.plan import Plan
 from coordinator.run_store import Event, RunRecord
 from kernel.durable import write_durably
-from kernel.gaussian_accounting import gaussian_epsilon, local_privacy
+from kernel.gaussian_accounting import local_privacy
 from kernel.plan_message import plan_hash
 from kernel.run_state import RunState
 from kernel.version import VERSION
@@ -111,9 +110,10 @@ def _local_dp(record: RunRecord) -> dict[str, Any]:
     plan, releases = record.plan, _releases(record)
     protection, parties = plan.protection.spec, len(plan.parties)
     found = local_privacy(protection.z1_noise, protection.row_norm, protection.weight_norm, releases)
-    # all n parts change: n times the move of one, against noise that adds up to sqrt(n) times one party's
-    mu = 2.0 * protection.row_norm * protection.weight_norm / protection.z1_noise * math.sqrt(parties * releases)
-    whole = gaussian_epsilon(mu, found.delta)
+    # all n parts change: n times the move of one, against noise that adds up to sqrt(n) times one party's, as in n releases
+    whole = local_privacy(
+        protection.z1_noise, protection.row_norm, protection.weight_norm, parties * releases, found.delta
+    ).epsilon
     given = [
         "first-layer weights and row encoding, which are trained from the rows without noise",
         f"one party's part of a row (if the row changes at all {parties} parties, epsilon is {whole:.3g}, and rests on all of "
