@@ -233,13 +233,7 @@ class Trainer:
     ) -> None:
         """Sends this party's share of the defenders' gradient at h1."""
         self.phases.mark("wait for h1")
-        h1 = decode_tensor(
-            frame.message.first_activation,
-            frame.payload,
-            dtype=self._cut_dtype,
-            shape=(len(rows), self._network.widths[0]),
-            what="h1 of the neutral server",
-        )
+        h1 = self._tensor(frame, len(rows), self._network.widths[0], "h1")
         words, payload = encode_ring(defender.share(piece, h1, rows), defender.ring.fractional_bits)
         piece_header = _of_piece(header, frame.message.header.micro_batch)
         self._stream.send(
@@ -249,25 +243,23 @@ class Trainer:
 
     def _gather_gradient(self, frame: ServerFrame, rows: NDArray[np.float32]) -> None:
         self.phases.mark("wait for dL/dz1")
-        gradient = decode_tensor(
-            frame.message.cut_gradient,
-            frame.payload,
-            dtype=self._cut_dtype,
-            shape=(len(rows), self._network.widths[0]),
-            what="dL/dz1 of the neutral server",
-        )
-        self._block.gather(rows, gradient)
+        self._block.gather(rows, self._tensor(frame, len(rows), self._network.widths[0], "dL/dz1"))
         self.phases.mark("gradient")
 
     def _activation(self, frame: ServerFrame, rows: int) -> NDArray[np.float32]:
-        activation: NDArray[np.float32] = decode_tensor(
-            frame.message.cut_activation,
+        return self._tensor(frame, rows, self._network.widths[-1], "h_L")
+
+    def _tensor(self, frame: ServerFrame, rows: int, width: int, name: str) -> NDArray[np.float32]:
+        """The numbers of a frame of a kind that was due, held to their shape."""
+        kind = str(frame.message.WhichOneof("kind"))
+        tensor: NDArray[np.float32] = decode_tensor(
+            getattr(frame.message, kind),
             frame.payload,
             dtype=self._cut_dtype,
-            shape=(rows, self._network.widths[-1]),
-            what="h_L of the neutral server",
+            shape=(rows, width),
+            what=f"{name} of the neutral server",
         )
-        return activation
+        return tensor
 
     def _frame(self, header: common_pb2.StepHeader, due: Mapping[str, int]) -> ServerFrame:
         """The server's next frame, held to the step that is due and, for each kind that may come, to the piece."""
