@@ -127,6 +127,9 @@ def test_frozen_epochs_send_the_same_noise_again(mitigated: Recording):
     float32 in another batch rounds."""
     noise = _noise(mitigated)
     assert np.abs(noise[1:] - noise[0]).max() <= 2.0**-14
+    held = [mitigated.run.barrier(party, EPOCHS)["z1_noise"]["kept"] for party in mitigated.parties]
+    order = np.sort(split_of(mitigated.run, _rows(mitigated)).train)
+    assert np.abs(sum(held)[order] - noise[0]).max() <= 2.0**-12  # what a resumed run sends is what was sent
 
 
 def test_a_freeze_ends_what_tells_feature_holders_of_labels(mitigated: Recording):
