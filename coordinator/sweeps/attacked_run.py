@@ -41,8 +41,9 @@ def attacked_run(plan_text: str, plan: Plan, runs: Path, attacks: AttackOptions)
 
 def run_figures(plan: Plan, run: RunRecord, attacks: AttackOptions) -> dict[str, Any]:
     """``run``, ``seed``, ``epochs``, ``epoch_seconds``; ``utility``: measure, value, low, high, n; and, where it was attacked,
-    ``attacks``: effort and leaked fraction, ``leakage`` (see `leakage_of`) and ``controls``: every attack beside what it reaches
-    without the view, what a row's class alone tells (None where that is no question), where nothing is protected, and on noise; ``unseen``: leaks of which the role was sent nothing, so that there is no attack.
+    ``attacks``: effort and leaked fraction; ``leakage`` (see `leakage_of`); ``unseen``: leaks of which the role was sent
+    nothing, so that there is no attack; and ``controls``: every attack beside what it reaches without the view, what a row's
+    class alone tells (None where that is no question), where nothing is protected, and on noise.
 
     Raises:
       BadInputError: the run has no score of its loss.
