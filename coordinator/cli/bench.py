@@ -236,7 +236,7 @@ def defender(
 ) -> None:
     """A plan's score over the defender's weight λ, over seeds (P2N2, Fig. 8), and what fresh attackers still recover.
 
-    As it stands: 30 runs of the fraud plan (6 weights × 5 seeds), one to two minutes each on two cores.
+    As it stands: 30 runs of the fraud plan (6 weights × 5 seeds), some ten seconds each on two cores, half a minute with --attacks quick.
     """
     from coordinator.cli.privacy_benches import bench_defender
     from coordinator.local.attacks import attack_options
@@ -264,8 +264,8 @@ def frontier(
 ) -> None:
     """Score against leakage under every mitigation and mix: each is trained and attacked afresh, and held to the targets.
 
-    As it stands: about 45 runs (fraud, distress and MNIST under some 15 variants each, see --list), half a minute to two
-    minutes each on two cores.
+    As it stands: about 45 runs (fraud, distress and MNIST under some 15 variants each, see --list), from half a minute
+    each (fraud) to some minutes (MNIST, distress) on two cores.
     """
     from coordinator.cli.privacy_benches import bench_frontier, list_variants
 
