@@ -2,11 +2,12 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from coordinator.defender_section import DefenderPlan
+from coordinator.local_section import LocalPlan
 from kernel.defender_plan import defender_ring
 from kernel.errors import SettingsError
 from kernel.network import ActivationName, LossName, OptimizerName
@@ -125,14 +126,6 @@ class PartyPlan(Settings):
     table: str
     columns: tuple[str, ...] = Field(min_length=1, description="names, or inclusive ranges V1..V14 in table order")
     label: str | None = Field(None, description="label column; at exactly one party")
-
-
-class LocalPlan(Settings):
-    """Read by `tertium run --local` only, which starts the parties itself: what their own configs would say."""
-
-    tables: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="table -> a party config's [tables.…] section"
-    )
 
 
 class Plan(Settings):

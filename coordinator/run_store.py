@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from coordinator.plan import Plan, parse_plan
+from coordinator.job_plan import JobPlan, parse_job_plan
 from kernel.durable import append_durably, write_durably
 from kernel.errors import BadInputError, WireError
 from kernel.plan_message import safe_run_name
@@ -32,7 +32,7 @@ class RunRecord:
     def __init__(self, directory: Path, plan_text: str) -> None:
         self.run = directory.name
         self.directory = directory
-        self.plan: Plan = parse_plan(plan_text)
+        self.plan: JobPlan = parse_job_plan(plan_text)
         self._changed = threading.Condition()
         self._status: dict[str, Any] = {"state": RunState.JOINED.value, "generation": 0}
         self._events: list[Event | None] = []

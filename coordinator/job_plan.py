@@ -1,0 +1,47 @@
+"""A plan of any job kind: which model a plan file is read as."""
+
+from coordinator.gan_plan import GanPlan
+from coordinator.plan import Plan
+from kernel.errors import SettingsError
+from kernel.settings import parse_settings, parse_toml
+
+JobPlan = Plan | GanPlan
+GAN_JOBS = ("privgan", "gan")
+
+
+def parse_job_plan(text: str, what: str = "the plan") -> JobPlan:
+    """A plan from its TOML text, by its `job` (split_nn without a word).
+
+    Raises:
+      SettingsError: one sentence saying what is wrong where.
+    """
+    job = parse_toml(text, what).get("job", "split_nn")
+    if job in GAN_JOBS:
+        return parse_settings(GanPlan, text, what)
+    if job == "split_nn":
+        return parse_settings(Plan, text, what)
+    raise SettingsError(f"{what}: there is no job {job!r}; jobs are split_nn, {', '.join(GAN_JOBS)}")
+
+
+def split_plan(plan: JobPlan, what: str) -> Plan:
+    """``plan`` where it is of job split_nn; ``what`` is what asks for one.
+
+    Raises:
+      SettingsError: it is not.
+    """
+    if isinstance(plan, Plan):
+        return plan
+    raise SettingsError(f"{what} is for plans of job split_nn; plan {plan.name!r} is of job {plan.job}")
+
+
+def gan_plan(plan: JobPlan, what: str) -> GanPlan:
+    """``plan`` where it is of job privgan or gan; ``what`` is what asks for one.
+
+    Raises:
+      SettingsError: it is not.
+    """
+    if isinstance(plan, GanPlan):
+        return plan
+    raise SettingsError(
+        f"{what} is for plans of jobs {' and '.join(GAN_JOBS)}; plan {plan.name!r} is of job {plan.job}"
+    )
