@@ -12,8 +12,8 @@ import numpy as np
 import tomli_w
 
 from coordinator.cli.operator_client import OperatorClient
-from coordinator.local.federation import LocalFederation
 from coordinator.job_plan import parse_job_plan
+from coordinator.local.federation import LocalFederation
 from coordinator.plan import Plan
 from coordinator.run_store import Event
 
