@@ -1,8 +1,9 @@
 """Which models are trained together, how many steps each party takes with them, and what each step draws.
 
 A *group* is a number of classes whose models are trained stacked; all parties have the same number of steps for each of its
-classes. Rows are drawn uniformly with replacement, ``batch_rows`` a step. All draws are functions of experiment seeds and
-of the class, never of the group: the same models come out however classes are grouped.
+classes. Rows are drawn uniformly with replacement, ``batch_rows`` a step. A party's draws are functions of experiment seeds
+and of the class, never of the group: the same models come out however classes are grouped. Wrong origins depend on the place
+in the groups, because the neutral server is told no classes.
 """
 
 from collections import Counter
