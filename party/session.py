@@ -71,7 +71,7 @@ class PartySession(RunSession):
 
     def begin(self, order: coordination_pb2.Begin) -> coordination_pb2.Begun:
         """Weights of a barrier, or new ones; then the protocol's set-up and the stream to the neutral server."""
-        if list(order.encoded_columns)[self._membership.names.index(self._settings.name)] != self._encoder.width:
+        if list(order.encoded_columns)[self._membership.place] != self._encoder.width:
             raise WireError(
                 f"the coordinator counts {list(order.encoded_columns)} encoded columns; here there are {self._encoder.width}"
             )
