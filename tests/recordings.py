@@ -21,6 +21,7 @@ from protos.v1 import (
     common_pb2,
     coordination_pb2,
     dealing_pb2,
+    gan_training_pb2,
     operation_pb2,
     relay_pb2,
     split_training_pb2,
@@ -30,7 +31,15 @@ from protos.v1 import (
 SERVER, COORDINATOR = "neutral-server", "coordinator"
 _METHODS = {
     f"/{service.full_name}/{method.name}": method
-    for module in (coordination_pb2, dealing_pb2, operation_pb2, relay_pb2, split_training_pb2, stack_control_pb2)
+    for module in (
+        coordination_pb2,
+        dealing_pb2,
+        gan_training_pb2,
+        operation_pb2,
+        relay_pb2,
+        split_training_pb2,
+        stack_control_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

@@ -1,6 +1,6 @@
 """Messages whose tensor travels behind them, not in them.
 
-Wire form of the streams that carry tensors (SplitTraining.Train, Relay.Exchange, Dealing.Corrections):
+Wire form of the streams that carry tensors (SplitTraining.Train, GanTraining.Share, Relay.Exchange, Dealing.Corrections):
 length of the message (uint32, little endian), the message, then the bytes of its tensor (or seal) to the end. A protobuf
 `bytes` field is copied when it is set, when it is serialised, when it is parsed and at every access; this way a tensor is copied
 once into the frame, and the receiver's array is a view of what gRPC delivered (docs/decisions/0014).
@@ -21,7 +21,9 @@ Payload = bytes | memoryview
 _LENGTH = struct.Struct("<I")
 FRAME_LENGTH_BYTES = _LENGTH.size
 
-TENSOR_REQUESTS = frozenset({"/tertium.v1.SplitTraining/Train", "/tertium.v1.Relay/Exchange"})
+TENSOR_REQUESTS = frozenset(
+    {"/tertium.v1.SplitTraining/Train", "/tertium.v1.GanTraining/Share", "/tertium.v1.Relay/Exchange"}
+)
 TENSOR_RESPONSES = TENSOR_REQUESTS | {"/tertium.v1.Dealing/Corrections"}
 """Methods whose requests and responses are frames."""
 
