@@ -16,8 +16,8 @@ from coordinator.message_sizes import (
     LinkForecast,
     float_shape,
     framed,
-    header,
     ring_shape,
+    step_header,
 )
 from kernel.batch_order import batch_sizes, micro_batches
 from kernel.defender_plan import defender_ring, defender_spec
@@ -118,20 +118,22 @@ def _micro_batch_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     cut_bytes = 2 if plan.cut_dtype == common_pb2.D_TYPE_BFLOAT16 else 4
     ring = share_ring(plan)
     words = rows * width * ring.ring_bits // 8
-    share = split_training_pb2.PartyFrame(header=header(holder), share=ring_shape(ring, rows, width))
-    head = split_training_pb2.PartyFrame(header=header(holder), head_gradient=float_shape(rows, last))
-    activation = split_training_pb2.ServerFrame(header=header(SERVER), cut_activation=float_shape(rows, last))
-    gradient = split_training_pb2.ServerFrame(header=header(SERVER), cut_gradient=float_shape(rows, width))
+    share = split_training_pb2.PartyFrame(header=step_header(holder), share=ring_shape(ring, rows, width))
+    head = split_training_pb2.PartyFrame(header=step_header(holder), head_gradient=float_shape(rows, last))
+    activation = split_training_pb2.ServerFrame(header=step_header(SERVER), cut_activation=float_shape(rows, last))
+    gradient = split_training_pb2.ServerFrame(header=step_header(SERVER), cut_gradient=float_shape(rows, width))
     found: Counter[str] = Counter()
     for party in plan.parties:
         found[f"{party.name}>{SERVER}"] += framed(share, words)
         found[f"{SERVER}>{party.name}"] += framed(gradient, rows * width * cut_bytes)
     defender = defender_spec(plan)
     if defender is not None:
-        h1 = split_training_pb2.ServerFrame(header=header(SERVER), first_activation=float_shape(rows, width))
+        h1 = split_training_pb2.ServerFrame(header=step_header(SERVER), first_activation=float_shape(rows, width))
         ring = defender_ring(defender.objective, len(plan.parties))
         for party in plan.parties:
-            pull = split_training_pb2.PartyFrame(header=header(party.name), defender_share=ring_shape(ring, rows, width))
+            pull = split_training_pb2.PartyFrame(
+                header=step_header(party.name), defender_share=ring_shape(ring, rows, width)
+            )
             found[f"{SERVER}>{party.name}"] += framed(h1, rows * width * cut_bytes)
             found[f"{party.name}>{SERVER}"] += framed(pull, rows * width * ring.ring_bits // 8)
     found[f"{holder}>{SERVER}"] += framed(head, rows * last * cut_bytes)
@@ -142,15 +144,15 @@ def _micro_batch_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
 def _saved_when_frozen(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     """To every party: dL/dz1, less the word that the step is done."""
     width, cut_bytes = plan.network.widths[0], 2 if plan.cut_dtype == common_pb2.D_TYPE_BFLOAT16 else 4
-    gradient = split_training_pb2.ServerFrame(header=header(SERVER), cut_gradient=float_shape(rows, width))
-    done = split_training_pb2.ServerFrame(header=header(SERVER), step_done=split_training_pb2.StepDone())
+    gradient = split_training_pb2.ServerFrame(header=step_header(SERVER), cut_gradient=float_shape(rows, width))
+    done = split_training_pb2.ServerFrame(header=step_header(SERVER), step_done=split_training_pb2.StepDone())
     count = framed(gradient, rows * width * cut_bytes) - framed(done, 0)
     return Counter({f"{SERVER}>{party.name}": count for party in plan.parties})
 
 
 def _correction_bytes(plan: plan_pb2.RunPlan, rows: int) -> int:
     ring, width = share_ring(plan), plan.network.widths[0]
-    correction = dealing_pb2.Correction(header=header(COORDINATOR), words=ring_shape(ring, rows, width))
+    correction = dealing_pb2.Correction(header=step_header(COORDINATOR), words=ring_shape(ring, rows, width))
     return framed(correction, rows * width * ring.ring_bits // 8)
 
 
@@ -175,7 +177,7 @@ def _envelope_bytes(rows: int, columns: int, topic: str, plan: plan_pb2.RunPlan)
     opening = relay_pb2.Opening(words=ring_shape(ring, rows, columns), first_row=0).ByteSize()
     sealed = FRAME_LENGTH_BYTES + opening + rows * columns * ring.ring_bits // 8 + _SEAL_BYTES
     header = relay_pb2.EnvelopeHeader(
-        step=header("party-a"), receiver="party-a", mailbox=RUN_NAME, topic=topic, sequence=1000
+        step=step_header("party-a"), receiver="party-a", mailbox=RUN_NAME, topic=topic, sequence=1000
     )
     envelope = relay_pb2.Envelope(header=header)
     return envelope.ByteSize() + sealed + GRPC_FRAME_BYTES, framed(relay_pb2.RelayFrame(envelope=envelope), sealed)

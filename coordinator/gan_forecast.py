@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coordinator.message_sizes import RUN_NAME, SERVER, LinkForecast, float_shape, framed, header, ring_shape
+from coordinator.message_sizes import RUN_NAME, SERVER, LinkForecast, float_shape, framed, ring_shape, step_header
 from kernel.gan.nets import discriminator_shapes, parameters
 from kernel.gan.schedule import Group, rounds
 from kernel.gan.spec import ImageShape, SharedSpec, gan_spec
@@ -96,7 +96,7 @@ def forecast_gans(
     return GanForecast(
         epoch_bytes=dict(sorted((paying if pays else warm_up).items())),
         set_up_bytes=dict(sorted(set_up.items())),
-        rounds=max((sum(place in one.participants for its in found for one in its) for place in range(len(names)))),
+        rounds=max(sum(place in one.participants for its in found for one in its) for place in range(len(names))),
         warm_up_bytes=dict(sorted(warm_up.items())),
         epochs=plan.epochs,
         paying_epochs=pays,
@@ -125,32 +125,30 @@ class _Sizes:
 
     def fakes(self, name: str, group: int, models: int, step: int) -> int:
         frame = gan_training_pb2.GanPartyFrame(
-            header=header(name, self.run, step=step), group=group, fakes=self._rows(models)
+            header=step_header(name, self.run, step=step), group=group, fakes=self._rows(models)
         )
         return framed(frame, 4 * models * self.batch_rows * self.columns)
 
     def gradient(self, group: int, models: int, step: int) -> int:
         frame = gan_training_pb2.GanServerFrame(
-            header=header(SERVER, self.run, step=step), group=group, origin_gradient=self._rows(models)
+            header=step_header(SERVER, self.run, step=step), group=group, origin_gradient=self._rows(models)
         )
         return framed(frame, 4 * models * self.batch_rows * self.columns)
 
     def done(self, group: int, step: int) -> int:
         frame = gan_training_pb2.GanServerFrame(
-            header=header(SERVER, self.run, step=step), group=group, step_done=gan_training_pb2.GanStepDone()
+            header=step_header(SERVER, self.run, step=step), group=group, step_done=gan_training_pb2.GanStepDone()
         )
         return framed(frame, 0)
 
     def update(self, name: str, group: int, models: int, step: int) -> int:
         words = ring_shape(self.shared.ring, models, self._parameters)
-        frame = gan_training_pb2.GanPartyFrame(
-            header=header(name, self.run, step=step), group=group, update=words
-        )
+        frame = gan_training_pb2.GanPartyFrame(header=step_header(name, self.run, step=step), group=group, update=words)
         return framed(frame, models * self._parameters * self.shared.ring.ring_bits // 8)
 
     def weights(self, group: int, models: int, step: int) -> int:
         frame = gan_training_pb2.GanServerFrame(
-            header=header(SERVER, self.run, step=step),
+            header=step_header(SERVER, self.run, step=step),
             group=group,
             shared_weights=float_shape(models, self._parameters),
         )

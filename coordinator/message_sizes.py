@@ -42,7 +42,7 @@ def float_shape(*shape: int) -> common_pb2.Tensor:
     return common_pb2.Tensor(dtype=common_pb2.D_TYPE_FLOAT32, shape=shape)
 
 
-def header(
+def step_header(
     sender: str, run: str = RUN_NAME, *, step: int = 10, purpose: common_pb2.Purpose = common_pb2.PURPOSE_TRAIN
 ) -> common_pb2.StepHeader:
     """Of a step in the middle of a run."""
