@@ -36,6 +36,7 @@ class GanSession(RunSession):
     _rows: GanRows
     _trainer: GanTrainer | None = None
     _last_epoch = 0
+    _sampling = False
 
     # --- orders, in the order of a run -------------------------------------------------------------------------
 
@@ -44,10 +45,11 @@ class GanSession(RunSession):
         self._accept(order.plan)
         if order.predict_table:
             raise WireError("a run of GANs predicts nothing; sample it (tertium sample)")
+        self._sampling = bool(order.request)
         self._spec = gan_spec(self._plan)
         check_tensorflow(self._settings.name, "a GAN for every class", "gan")
         self._open_generation()
-        if self._spec.shared is not None:
+        if self._spec.shared is not None and not self._sampling:
             compare_plans(self._meet_peers(), self._membership)
         self._rows = load_gan_rows(
             self._part,
@@ -87,7 +89,7 @@ class GanSession(RunSession):
         own = {number: group for number, group in enumerate(self._groups) if group.steps[self._membership.place]}
         self._nets = {number: self._make_nets(group, parts) for number, group in own.items()}
         phases = PhaseClock()
-        exchange = self._join(own, phases) if self._spec.shared is not None else None
+        exchange = self._join(own, phases) if self._spec.shared is not None and not self._sampling else None
         self._trainer = GanTrainer(
             self._settings.name,
             self._membership.place,
@@ -105,6 +107,7 @@ class GanSession(RunSession):
     def train_epoch(self, order: coordination_pb2.TrainEpoch) -> coordination_pb2.EpochDone:
         """Epochs come once each and in order: masks of updates derive from their numbers."""
         trainer = self._require_trainer()
+        self._check_trains()
         if order.epoch <= self._last_epoch:
             raise StepError(f"epoch {order.epoch} was ordered after epoch {self._last_epoch}; epochs go upwards")
         self._last_epoch = order.epoch
@@ -133,6 +136,7 @@ class GanSession(RunSession):
     def hold_barrier(self, order: coordination_pb2.HoldBarrier) -> coordination_pb2.BarrierHeld:
         """A part for each class, whatever group it is trained in, and what its rows are."""
         self._require_trainer()
+        self._check_trains()
         image = self._rows.image
         parts: dict[str, dict[str, NDArray[Any]]] = {
             _ROWS: {
@@ -259,6 +263,10 @@ class GanSession(RunSession):
             self._send_progress(coordination_pb2.Progress(epoch=epoch, step=step, steps=steps, loss=loss, rows=rows))
 
         return report
+
+    def _check_trains(self) -> None:
+        if self._sampling:
+            raise StepError(f"generation {self.generation} of run {self.run!r} only samples; train it in a new one")
 
     def _require_trainer(self) -> GanTrainer:
         if self._trainer is None:
