@@ -24,7 +24,7 @@ LEAST_SIDE = 8
 
 _LEAST_STEPS = 8
 _SCORED_AT_ONCE = 1000
-_ORDER, _WEIGHTS = 0x6A22, 0x6A23
+_ORDER, _WEIGHTS = 0x6A32, 0x6A33
 
 
 def classifier_accuracy(

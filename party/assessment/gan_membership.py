@@ -27,7 +27,7 @@ from kernel.metrics.scores import auc, proportion
 Combination = Literal["max", "mean"]
 
 BINS = 50
-_MEMBERS = 0x6A21
+_MEMBERS = 0x6A31
 
 
 @dataclass(frozen=True)

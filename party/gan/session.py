@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kernel.errors import StepError, WireError
 from kernel.gan.nets import discriminator_shapes, parameters
 from kernel.gan.schedule import Group
-from kernel.gan.spec import GanSpec, gan_spec
+from kernel.gan.spec import GanSpec, ImageShape, gan_spec
 from kernel.phases import PhaseClock
 from kernel.run_state import RunState, advance
 from party.defender import check_tensorflow, import_tensorflow
@@ -36,20 +36,22 @@ class GanSession(RunSession):
     _rows: GanRows
     _trainer: GanTrainer | None = None
     _last_epoch = 0
-    _sampling = False
+    _only_samples = False
+    """This generation makes synthetic rows with the nets of a barrier: no row is read, and no other role takes part."""
 
     # --- orders, in the order of a run -------------------------------------------------------------------------
 
     def prepare(self, order: coordination_pb2.Prepare) -> coordination_pb2.Prepared:
-        """Policy first, then peers, then rows."""
+        """Policy first, then peers, then rows; with a ``request`` policy only, and the nets that are held."""
         self._accept(order.plan)
         if order.predict_table:
             raise WireError("a run of GANs predicts nothing; sample it (tertium sample)")
-        self._sampling = bool(order.request)
         self._spec = gan_spec(self._plan)
         check_tensorflow(self._settings.name, "a GAN for every class", "gan")
         self._open_generation()
-        if self._spec.shared is not None and not self._sampling:
+        if order.request:
+            return self._prepare_sampling()
+        if self._spec.shared is not None:
             compare_plans(self._meet_peers(), self._membership)
         self._rows = load_gan_rows(
             self._part,
@@ -59,6 +61,7 @@ class GanSession(RunSession):
             self._plan.test_fraction,
             self._spec.seed,
         )
+        self._own_classes = {label for label, train in self._rows.train.items() if len(train)}
         counts = [
             coordination_pb2.ClassCount(label=label, train_rows=len(train), test_rows=len(self._rows.holdout[label]))
             for label, train in self._rows.train.items()
@@ -89,7 +92,8 @@ class GanSession(RunSession):
         own = {number: group for number, group in enumerate(self._groups) if group.steps[self._membership.place]}
         self._nets = {number: self._make_nets(group, parts) for number, group in own.items()}
         phases = PhaseClock()
-        exchange = self._join(own, phases) if self._spec.shared is not None and not self._sampling else None
+        alone = self._spec.shared is None or self._only_samples
+        exchange = None if alone else self._join(own, phases)
         self._trainer = GanTrainer(
             self._settings.name,
             self._membership.place,
@@ -107,7 +111,8 @@ class GanSession(RunSession):
     def train_epoch(self, order: coordination_pb2.TrainEpoch) -> coordination_pb2.EpochDone:
         """Epochs come once each and in order: masks of updates derive from their numbers."""
         trainer = self._require_trainer()
-        self._check_trains()
+        if self._only_samples:
+            raise StepError(f"generation {self.generation} of run {self.run!r} makes synthetic rows and trains nothing")
         if order.epoch <= self._last_epoch:
             raise StepError(f"epoch {order.epoch} was ordered after epoch {self._last_epoch}; epochs go upwards")
         self._last_epoch = order.epoch
@@ -136,7 +141,6 @@ class GanSession(RunSession):
     def hold_barrier(self, order: coordination_pb2.HoldBarrier) -> coordination_pb2.BarrierHeld:
         """A part for each class, whatever group it is trained in, and what its rows are."""
         self._require_trainer()
-        self._check_trains()
         image = self._rows.image
         parts: dict[str, dict[str, NDArray[Any]]] = {
             _ROWS: {
@@ -156,7 +160,7 @@ class GanSession(RunSession):
     def synthesise(self, order: coordination_pb2.Synthesise) -> coordination_pb2.Synthesised:
         """What this party's policy allows with ``synthetic_rows``."""
         self._require_trainer()
-        rows = make_rows(order, self._spec, self._groups, self._nets, len(self._rows.columns), self._settings.name)
+        rows = make_rows(order, self._spec, self._groups, self._nets, self._rows.columns, self._settings.name)
         _log.info("synthesised", run=self.run, rows=rows.rows)
         return coordination_pb2.Synthesised(rows=rows)
 
@@ -194,6 +198,24 @@ class GanSession(RunSession):
 
     # --- steps of the above ------------------------------------------------------------------------------------
 
+    def _prepare_sampling(self) -> coordination_pb2.Prepared:
+        held = self._store.held()
+        if not held:
+            raise StepError(
+                f"{self._settings.name!r} holds no generators of run {self.run!r} under this plan; train it first"
+            )
+        rows = self._store.load(held[-1])[_ROWS]
+        self._only_samples, self._own_classes = True, set(rows["classes"].tolist())
+        columns, (height, width) = tuple(rows["columns"].tolist()), rows["image"].tolist()
+        self._rows = GanRows(columns, ImageShape(height, width) if height else None, {}, {})
+        return coordination_pb2.Prepared(
+            encoded_columns=len(columns),
+            plan_hash=self._membership.plan_hash,
+            barriers=held,
+            image_height=height,
+            image_width=width,
+        )
+
     def _check_groups(self, order: coordination_pb2.Begin) -> list[Group]:
         """The coordinator's groups, held to the plan and to this party's rows.
 
@@ -214,11 +236,12 @@ class GanSession(RunSession):
                 f"the coordinator's groups hold classes {classes}; the plan says {list(self._spec.classes)}, each once"
             )
         for group in groups:
-            rows = [len(self._rows.train.get(label, ())) for label in group.classes]
-            if len(group.steps) != parties or not group.classes or any(bool(group.steps[own]) != bool(n) for n in rows):
+            held = [label for label in group.classes if label in self._own_classes]
+            fits = len(group.steps) == parties and len(held) == (len(group.classes) if group.steps[own] else 0)
+            if not fits or not group.classes:
                 raise WireError(
                     f"the coordinator says {list(group.steps)} steps for classes {list(group.classes)} and {parties} parties; this one "
-                    f"has {rows} rows of them, and steps only with classes it has"
+                    f"has rows of classes {held} of them, and takes steps with just those"
                 )
         return groups
 
@@ -263,10 +286,6 @@ class GanSession(RunSession):
             self._send_progress(coordination_pb2.Progress(epoch=epoch, step=step, steps=steps, loss=loss, rows=rows))
 
         return report
-
-    def _check_trains(self) -> None:
-        if self._sampling:
-            raise StepError(f"generation {self.generation} of run {self.run!r} only samples; train it in a new one")
 
     def _require_trainer(self) -> GanTrainer:
         if self._trainer is None:
