@@ -27,6 +27,15 @@ _CONVOLUTIONAL_CHANNELS = ((128, 64), (64, 128))
 """Of a generator from the coarsest map on, of a discriminator from the finest."""
 
 
+def _check_widths(kind: NetKind, name: str, widths: tuple[int, ...]) -> None:
+    if any(not 1 <= width <= 65536 for width in widths) or len(widths) > 16:
+        raise ValueError(f"the {name}'s widths {list(widths)} cannot be built; each is 1 to 65536, at most 16 of them")
+    if kind == "convolutional" and len(widths) != CONVOLUTIONAL_LAYERS:
+        raise ValueError(
+            f"a convolutional {name} has {CONVOLUTIONAL_LAYERS} numbers of channels, this one has {len(widths)}"
+        )
+
+
 class GanNetsPlan(Settings):
     """One class's nets; the defaults are the privGAN paper's."""
 
@@ -248,12 +257,3 @@ def check_message_size(plan: GanPlan, columns: int) -> str:
         f"a step sends {size >> 20} MiB of fakes in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; "
         "lower batch_rows or nets.classes_at_once"
     )
-
-
-def _check_widths(kind: NetKind, name: str, widths: tuple[int, ...]) -> None:
-    if any(not 1 <= width <= 65536 for width in widths) or len(widths) > 16:
-        raise ValueError(f"the {name}'s widths {list(widths)} cannot be built; each is 1 to 65536, at most 16 of them")
-    if kind == "convolutional" and len(widths) != CONVOLUTIONAL_LAYERS:
-        raise ValueError(
-            f"a convolutional {name} has {CONVOLUTIONAL_LAYERS} numbers of channels, this one has {len(widths)}"
-        )

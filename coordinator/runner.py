@@ -9,8 +9,8 @@ import structlog
 
 from coordinator.clients import StackClient
 from coordinator.dealer import Dealer
+from coordinator.job_plan import parse_job_plan, protocol_of
 from coordinator.metrics_file import write_metrics
-from coordinator.plan import parse_plan
 from coordinator.roster import Roster
 from coordinator.rounds.split_nn import SplitNnRounds
 from coordinator.run_store import RunRecord, RunStore
@@ -56,10 +56,10 @@ class Runner:
         """Start a new run; returns its id and the number of its first event."""
         with self._lock:
             self._check_idle()
-            plan = parse_plan(plan_text)
+            plan = parse_job_plan(plan_text)
             run = wanted or f"{plan.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
             record = self._store.create(run, plan_text)
-            record.note("submitted", plan_hash=plan_hash(plan.message()).hex(), protocol=plan.first_layer.protocol)
+            record.note("submitted", plan_hash=plan_hash(plan.message()).hex(), protocol=protocol_of(plan))
             return self._start(record, lambda rounds: rounds.train())
 
     def resume(self, run: str) -> tuple[str, int]:
