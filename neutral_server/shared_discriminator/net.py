@@ -94,7 +94,8 @@ class SharedDiscriminator:
             for group, models in enumerate(groups)
         ]
         self._learn, self._learn_and_pull, self._move = (
-            tf.function(body, autograph=False) for body in (self._learn_body, self._learn_and_pull_body, self._move_body)
+            tf.function(body, autograph=False)
+            for body in (self._learn_body, self._learn_and_pull_body, self._move_body)
         )
 
     def warm_up(self, sizes: Iterable[tuple[int, int]], batch_rows: int, *, pull_only: bool) -> None:

@@ -45,9 +45,7 @@ class Exchanges:
     """All rounds of an epoch, the same in every epoch, and each party's own."""
 
     def __init__(self, parties: Sequence[str], groups: Sequence[Group], steps_per_round: int) -> None:
-        found = [
-            Exchange(number, one) for number, group in enumerate(groups) for one in rounds(group, steps_per_round)
-        ]
+        found = [Exchange(number, one) for number, group in enumerate(groups) for one in rounds(group, steps_per_round)]
         self.number = len(found)
         self.of = {
             party: [one for one in found if place in one.round.participants] for place, party in enumerate(parties)
