@@ -14,14 +14,14 @@ Every number here is computed from real rows and is a release about them; who ca
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
 from kernel.errors import BadInputError
-from kernel.metrics.score_inputs import flat_values
+from kernel.metrics.score_inputs import Floats, flat_values
 from kernel.metrics.scores import auc, proportion
 
 Combination = Literal["max", "mean"]
@@ -102,27 +102,22 @@ def pooled(attacks: Sequence[Membership]) -> Membership:
     return Membership(score.value, score.low, score.high, chance, area, members, others)
 
 
-def combine(scores_by_discriminator: Sequence[NDArray[np.float32]], how: Combination) -> NDArray[np.float32]:
-    """Scores of the same rows by several discriminators as one, float32[rows]: their maximum or mean.
+def combine(scores_by_discriminator: Sequence[npt.ArrayLike], how: Combination) -> Floats:
+    """Scores of the same rows by several discriminators as one, float64[rows]: their maximum or mean.
 
     Raises:
       BadInputError: no discriminator, or they did not score the same number of rows.
     """
-    if len({len(scores) for scores in scores_by_discriminator}) != 1:
-        counts = [len(scores) for scores in scores_by_discriminator]
+    scores = [flat_values(one, "scores") for one in scores_by_discriminator]
+    counts = [len(one) for one in scores]
+    if len(set(counts)) != 1:
         raise BadInputError(
             f"discriminators scored {counts} rows; give each the same rows, and one discriminator or more"
         )
-    table = np.stack(scores_by_discriminator)
-    match how:
-        case "max":
-            return np.asarray(table.max(axis=0), np.float32)
-        case "mean":
-            return np.asarray(table.mean(axis=0), np.float32)
-    assert_never(how)
+    return np.asarray(np.max(scores, axis=0) if how == "max" else np.mean(scores, axis=0))
 
 
-def shared_scores(probabilities: NDArray[np.float32], own: int) -> dict[str, NDArray[np.float32]]:
+def shared_scores(probabilities: Floats, own: int) -> dict[str, Floats]:
     """What the shared discriminator says of rows, as scores for `membership`.
 
     It never saw a real row and says of a row which party's generator it comes from. Generators imitate their party's training
@@ -130,7 +125,7 @@ def shared_scores(probabilities: NDArray[np.float32], own: int) -> dict[str, NDA
     (``shared_max``, the original paper's maximum, for somebody who does not know whose rows these are).
 
     Args:
-      probabilities: float32[rows, parties], after the softmax.
+      probabilities: float64[rows, parties], after the softmax.
       own: place of the rows' owner among the parties.
     """
     return {"shared_max": probabilities.max(axis=1), "shared_own": probabilities[:, own]}

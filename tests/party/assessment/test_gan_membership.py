@@ -95,10 +95,10 @@ def test_pooled_by_hand():
 
 
 def test_combining_by_hand():
-    scores = [np.array([0.1, 0.6], np.float32), np.array([0.3, 0.2], np.float32)]
+    scores = [np.array([0.1, 0.6]), np.array([0.3, 0.2])]
     assert np.allclose(combine(scores, "max"), [0.3, 0.6])
     assert np.allclose(combine(scores, "mean"), [0.2, 0.4])
-    found = shared_scores(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], np.float32), own=1)
+    found = shared_scores(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]), own=1)
     assert np.allclose(found["shared_max"], [0.7, 0.6])
     assert np.allclose(found["shared_own"], [0.2, 0.3])
 
