@@ -71,9 +71,7 @@ class OperatorClient:
         reply = self._call(self._stub.SubmitPrediction, operation_pb2.PredictionRequest(run=run, table=table))
         return safe_run_name(reply.run), reply.first_event
 
-    def sample(
-        self, run: str, party: str, rows_per_class: int, classes: Sequence[int], seed: int
-    ) -> tuple[str, int]:
+    def sample(self, run: str, party: str, rows_per_class: int, classes: Sequence[int], seed: int) -> tuple[str, int]:
         """Synthetic rows of one party's generators; `fetch` brings them once the event `sampled` says which file."""
         request = operation_pb2.SampleRequest(
             run=run, party=party, rows_per_class=rows_per_class, classes=classes, seed=seed

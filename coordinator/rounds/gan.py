@@ -221,9 +221,7 @@ class GanRounds(Rounds):
         learns = self._spec.shared is not None and self._spec.shared.learns(epoch)
         if learns:
             self._require_server().open_shared_epoch(
-                stack_control_pb2.OpenSharedEpochRequest(
-                    run=self._record.run, generation=self._generation, epoch=epoch
-                )
+                stack_control_pb2.OpenSharedEpochRequest(run=self._record.run, generation=self._generation, epoch=epoch)
             )
         order = coordination_pb2.TrainEpoch(epoch=epoch, batch_seed=batch_seed(self._spec.seed, epoch))
         reports = self._ask(
@@ -280,9 +278,7 @@ class GanRounds(Rounds):
             self._record.note("preview", epoch=epoch, party=name, file=file, rows=len(rows.labels), classes=classes)
 
     def _evaluate(self) -> None:
-        judges = [
-            name for name, one in self._prepared.items() if sum(count.test_rows > 0 for count in one.classes) > 1
-        ]
+        judges = [name for name, one in self._prepared.items() if sum(count.test_rows > 0 for count in one.classes) > 1]
         GanEvaluation(
             spec=self._spec.evaluation,
             seed=self._spec.seed,
@@ -319,7 +315,9 @@ class GanRounds(Rounds):
             )
         return made
 
-    def _made(self, name: str, rows_per_class: int, classes: Sequence[int], seed: int) -> tuple[Any, Any, tuple[str, ...]]:
+    def _made(
+        self, name: str, rows_per_class: int, classes: Sequence[int], seed: int
+    ) -> tuple[Any, Any, tuple[str, ...]]:
         order = coordination_pb2.Synthesise(rows_per_class=rows_per_class, classes=classes, seed=seed)
         orders = {name: coordination_pb2.PartyOrder(synthesise=order)}
         rows = self._ask_each(orders, self._settings.epoch_seconds)[name].synthesised.rows

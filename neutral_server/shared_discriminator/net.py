@@ -94,7 +94,8 @@ class SharedDiscriminator:
             for group, models in enumerate(groups)
         ]
         self._learn, self._learn_and_pull, self._move = (
-            tf.function(body, autograph=False) for body in (self._learn_body, self._learn_and_pull_body, self._move_body)
+            tf.function(body, autograph=False)
+            for body in (self._learn_body, self._learn_and_pull_body, self._move_body)
         )
 
     def warm_up(self, sizes: Iterable[tuple[int, int]], batch_rows: int, *, pull_only: bool) -> None:
@@ -200,10 +201,10 @@ class SharedDiscriminator:
         rows = tf.concat(fakes, axis=1)
         origins = tf.tile(tf.repeat(places, fakes[0].shape[1])[tf.newaxis], [rows.shape[0], 1])
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(list(weights.values()))
+            tape.watch(self._in_order(weights))
             losses = origin_losses(tf, discriminate(tf, self._net, weights, rows, self._image), origins)
             total = tf.reduce_sum(losses)
-        self._move_body(weights, slots, step, tape.gradient(total, list(weights.values())))
+        self._move_body(weights, slots, step, tape.gradient(total, self._in_order(weights)))
         return losses
 
     def _learn_and_pull_body(self, weights: Any, slots: Any, step: Any, fakes: Any, places: Any, wrong: Any) -> Any:
@@ -217,7 +218,11 @@ class SharedDiscriminator:
         return losses, origin, tf.split(tape.gradient(total, rows), len(fakes), axis=1)
 
     def _move_body(self, weights: Any, slots: Any, step: Any, gradients: Any) -> None:
-        adam_step(self._tf, self._adam, list(weights.values()), gradients, slots["momentum"], slots["velocity"], step)
+        ordered = self._in_order(weights)
+        adam_step(self._tf, self._adam, ordered, gradients, slots["momentum"], slots["velocity"], step)
+
+    def _in_order(self, weights: Mapping[str, Any]) -> list[Any]:
+        return [weights[name] for name in self._shapes]
 
 
 def _reals(losses: Any) -> NDArray[np.float64]:

@@ -45,12 +45,11 @@ class Exchanges:
     """All rounds of an epoch, the same in every epoch, and each party's own."""
 
     def __init__(self, parties: Sequence[str], groups: Sequence[Group], steps_per_round: int) -> None:
-        found = [
+        self.all = [
             Exchange(number, one) for number, group in enumerate(groups) for one in rounds(group, steps_per_round)
         ]
-        self.number = len(found)
         self.of = {
-            party: [one for one in found if place in one.round.participants] for place, party in enumerate(parties)
+            party: [one for one in self.all if place in one.round.participants] for place, party in enumerate(parties)
         }
 
 
@@ -70,7 +69,7 @@ class OpenEpoch:
     ) -> None:
         self.epoch = epoch
         self._parties, self._exchanges, self._collect = parties, exchanges, collect
-        self._left = exchanges.number
+        self._left = len(exchanges.all)
         self._answered = dict.fromkeys(parties, 0)
         self._open: dict[Exchange, OpenRound] = {}
         self._last: dict[str, OpenRound] = {}
