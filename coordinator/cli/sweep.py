@@ -13,7 +13,9 @@ def sweep(
     ] = None,
     runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="where sweep.jsonl and the page are (sweeps/NAME-SIZE)")] = None,
-    listed: Annotated[bool, typer.Option("--list", help="print the tasks and what they cost, and train nothing")] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="print the tasks and what they cost, and train nothing")
+    ] = False,
     only: Annotated[list[str] | None, typer.Option(help="fractions, grid, weights or skews (repeat)")] = None,
     seeds: Annotated[list[int] | None, typer.Option(min=0, help="instead of the file's (repeat)")] = None,
     report_only: Annotated[bool, typer.Option("--report-only", help="write the page of what was trained")] = False,
