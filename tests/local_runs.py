@@ -12,8 +12,9 @@ import numpy as np
 import tomli_w
 
 from coordinator.cli.operator_client import OperatorClient
+from coordinator.job_plan import parse_job_plan
 from coordinator.local.federation import LocalFederation
-from coordinator.plan import Plan, parse_plan
+from coordinator.plan import Plan
 from coordinator.run_store import Event
 
 SECONDS = 120.0
@@ -140,7 +141,7 @@ def train(
         on_event(event)
         events.append(event)
     assert events[-1]["event"] == "done", events[-1]
-    return FinishedRun(run, parse_plan(text), federation.roles.parent.parent / run, federation.roles, events)
+    return FinishedRun(run, parse_job_plan(text), federation.roles.parent.parent / run, federation.roles, events)
 
 
 def predict(federation: LocalFederation, run: str, table: str) -> Event:

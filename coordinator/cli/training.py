@@ -11,6 +11,7 @@ from coordinator.cli.aftermath import judge_here, write_run_report
 from coordinator.cli.operator_client import OperatorClient
 from coordinator.cli.overrides import with_protocol
 from coordinator.cli.progress import follow
+from coordinator.gan_plan import GanPlan
 from coordinator.job_plan import JobPlan, parse_job_plan, protocol_of
 from coordinator.local.attacks import AttackOptions, Recording
 from coordinator.plan import read_plan_text
@@ -60,9 +61,11 @@ def train_here(
     from coordinator.local.federation import LocalFederation
 
     console, attacks = console or Console(), attacks or AttackOptions()
+    of_gans = isinstance(plan, GanPlan)
     run = run or f"{plan.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     directory = runs / run
-    recording, trained = Recording(directory, record, attacks), False
+    # an attack on a split network reads what roles received, one on GANs what they hold
+    recording, trained = Recording(directory, record, AttackOptions() if of_gans else attacks), False
     console.print(f"run {run}: {_what(plan)}, roles on loopback")
     try:
         with LocalFederation(
@@ -85,6 +88,7 @@ def train_here(
     finally:
         if not trained:
             recording.discard()
+    baseline = baseline and not of_gans
     judge_here(directory, federation, recording, attacks, baseline=baseline, report=report, console=console)
     return directory
 
