@@ -23,6 +23,13 @@ def parse_job_plan(text: str, what: str = "the plan") -> JobPlan:
     raise SettingsError(f"{what}: there is no job {job!r}; jobs are split_nn, {', '.join(GAN_JOBS)}")
 
 
+def protocol_of(plan: JobPlan) -> str:
+    """What goes over the wire in a run of ``plan``, in a word: the first layer's protocol, or how GANs share."""
+    if isinstance(plan, Plan):
+        return plan.first_layer.protocol
+    return "none" if plan.shared is None else plan.shared.mode
+
+
 def split_plan(plan: JobPlan, what: str) -> Plan:
     """``plan`` where it is of job split_nn; ``what`` is what asks for one.
 

@@ -5,6 +5,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kernel.errors import TertiumError
 
 
@@ -24,6 +27,14 @@ def write_table(section: Mapping[str, Any], patterns: Sequence[str], path: Path)
     """Write columns of a generated table (``builtin:generated``) as Parquet; returns a table section for the file."""
     written: dict[str, Any] = _entry("write")(section, patterns, path)
     return written
+
+
+def synthetic_parquet(
+    columns: Sequence[str], values: NDArray[np.float32], label: str, labels: NDArray[np.int64]
+) -> bytes:
+    """A Parquet file of synthetic rows, with their classes in a last column called ``label``."""
+    encoded: bytes = _entry("synthetic_parquet")(columns, values, label, labels)
+    return encoded
 
 
 def disk_memory(width: int, batch_rows: int, test_fraction: float, *, holds_label: bool) -> dict[str, float]:

@@ -37,19 +37,27 @@ INKS: Mapping[Theme, Ink] = {
 
 def canvas(theme: Theme, *, height: float = 3.9) -> "tuple[Figure, Axes]":
     """Empty axes, 7.2 inches wide and ``height`` high."""
+    figure, (axes,) = panels(theme, 1, height=height)
+    return figure, axes
+
+
+def panels(theme: Theme, count: int, *, height: float = 3.9) -> "tuple[Figure, list[Axes]]":
+    """``count`` empty axes side by side, 7.2 inches together and ``height`` high; they share what their y axis says."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     ink = INKS[theme]
     figure = Figure(figsize=(7.2, height), facecolor=ink.paper, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(facecolor=ink.paper)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(ink.line)
-    axes.tick_params(colors=ink.text, labelsize=9, length=0)
-    axes.grid(visible=True, color=ink.line, linewidth=0.7, alpha=0.7)
-    axes.set_axisbelow(True)
-    return figure, axes
+    found = list(figure.subplots(1, count, sharey=True, squeeze=False)[0])
+    for axes in found:
+        axes.set_facecolor(ink.paper)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(ink.line)
+        axes.tick_params(colors=ink.text, labelsize=9, length=0)
+        axes.grid(visible=True, color=ink.line, linewidth=0.7, alpha=0.7)
+        axes.set_axisbelow(True)
+    return figure, found
 
 
 def finish(
@@ -69,3 +77,10 @@ def finish(
         axes.legend(loc=legend, frameon=False, fontsize=9, labelcolor=ink.text)
     figure.supxlabel(record.caption(), fontsize=8, color=ink.text, alpha=0.75, x=0.01, ha="left", parse_math=False)
     return figure
+
+
+def whole_epochs(axes: "Axes") -> None:
+    """Ticks at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

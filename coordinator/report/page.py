@@ -4,7 +4,6 @@ Names in a log were written by other organisations: Jinja's autoescape is on, an
 forbids scripts and addresses by its content policy.
 """
 
-import base64
 import statistics
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -13,7 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coordinator.report import quantities
-from coordinator.report.events import ScoreRecord, of_kind
+from coordinator.report.events import of_kind
+from coordinator.report.gan.gan_record import is_gan_run
+from coordinator.report.gan.section import gan_content
+from coordinator.report.inline import data_uri
 from coordinator.report.plots import LOOP_LABELS, render_plots, write_plots
 from coordinator.report.privacy.plots import PREFIX
 from coordinator.report.privacy.section import privacy_section
@@ -23,7 +25,7 @@ from coordinator.report.run_record import RunRecord, read_run
 from coordinator.report.timeline import outcome, timeline
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
 
 Disclosure = tuple[str, str, str]
 
@@ -37,8 +39,12 @@ SCORE_NAMES: Mapping[str, str] = {
 PLOT_NAMES: Mapping[str, str] = {
     "loss": "Loss per epoch, split and plain",
     "roc": "ROC on the test rows, split and plain",
-    "seconds": "Seconds per epoch, split and both plain loops",
+    "seconds": "Seconds per epoch",
     "bytes": "Bytes per link",
+    "losses": "Losses of every net per epoch",
+    "accuracy": "Accuracy of classifiers on real held-out rows, by what they learned from",
+    "membership": "Membership attacks by class, beside chance",
+    "histograms": "Scores of discriminators on training and held-out rows",
 }
 
 
@@ -54,7 +60,10 @@ def write_report(run_directory: Path, disclosures: Sequence[Disclosure] = ()) ->
     """
     record = read_run(run_directory)
     light = {path.stem: path.read_bytes() for path in write_plots(run_directory)}
-    page = _template().render(**_content(record, disclosures, light, render_plots(record, "dark")))
+    gan = is_gan_run(record)
+    content = _common(record, disclosures, light, render_plots(record, "dark"))
+    content |= gan_content(record) if gan else _split_content(record)
+    page = _templates().get_template("gan.html.jinja" if gan else "page.html.jinja").render(**content)
     path = run_directory / "report.html"
     unfinished = path.with_suffix(".html.part")
     unfinished.write_text(page, encoding="utf-8")
@@ -62,30 +71,31 @@ def write_report(run_directory: Path, disclosures: Sequence[Disclosure] = ()) ->
 
 
 @lru_cache(maxsize=1)
-def _template() -> "Template":
-    from jinja2 import Environment, StrictUndefined
+def _templates() -> "Environment":
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    source = resources.files("coordinator.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source)
+    def read(name: str) -> str:
+        return resources.files("coordinator.report").joinpath(name).read_text(encoding="utf-8")
+
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(read)
+    )
 
 
-def _content(
+def _common(
     record: RunRecord,
     disclosures: Sequence[Disclosure],
     light: Mapping[str, bytes],
     dark: Mapping[str, bytes],
 ) -> dict[str, Any]:
+    """What every run's page has."""
     return {
         "run": record.run,
         "job": record.metrics.get("job") or "",
         "plan_hash": record.metrics.get("plan_hash") or _submitted_hash(record),
         "caption": record.caption(),
         "outcome": outcome(record.events),
-        "scores": _score_rows(record),
-        "times": _time_rows(record),
-        "split_epoch": quantities.duration(_median(record.epoch_seconds)),
-        "tiles": _tiles(record),
+        "epoch": quantities.duration(_median(record.epoch_seconds)),
         "links": _link_rows(record),
         "relayed": [(_arrow(link), quantities.payload(size)) for link, size in sorted(record.relayed_bytes.items())],
         "rounds": quantities.count(record.rounds),
@@ -101,27 +111,36 @@ def _content(
             for party in record.parties
         ],
         "timeline": timeline(record.events),
-        "released": _released(record),
         "disclosures": disclosures,
-        "privacy": privacy_section(record),
-        "rules": {name: f"{100 * limit:.0f} %" for name, limit in LIMITS.items()},
-        "recoveries": _recoveries(record),
         "plots": [_picture(name, light, dark) for name in light if not name.startswith(PREFIX)],
         "leakage_plots": [_picture(name, light, dark) for name in light if name.startswith(PREFIX)],
         "versions": sorted((str(name), str(version)) for name, version in _mapping(record, "versions").items()),
     }
 
 
+def _split_content(record: RunRecord) -> dict[str, Any]:
+    """What the page of a split network has beside that."""
+    return {
+        "scores": _score_rows(record),
+        "times": _time_rows(record),
+        "tiles": _tiles(record),
+        "released": _released(record),
+        "privacy": privacy_section(record),
+        "rules": {name: f"{100 * limit:.0f} %" for name, limit in LIMITS.items()},
+        "recoveries": _recoveries(record),
+    }
+
+
 def _picture(name: str, light: Mapping[str, bytes], dark: Mapping[str, bytes]) -> tuple[str, str, str]:
     """(what it shows, light image, dark image)"""
     words = PLOT_NAMES.get(name) or f"{MEASURE_WORDS[name.removeprefix(PREFIX)]}: attacks, baseline and controls"
-    return words, _data_uri(light[name]), _data_uri(dark[name])
+    return words, data_uri(light[name]), data_uri(dark[name])
 
 
 def _recoveries(record: RunRecord) -> str:
     """The picture of recovered rows, where the code that measured them made one."""
     path = record.directory / "plots" / "recoveries.png"
-    return _data_uri(path.read_bytes()) if path.is_file() else ""
+    return data_uri(path.read_bytes()) if path.is_file() else ""
 
 
 def _tiles(record: RunRecord) -> list[tuple[str, str, str]]:
@@ -130,7 +149,7 @@ def _tiles(record: RunRecord) -> list[tuple[str, str, str]]:
     if record.scores:
         name, first = next(iter(record.scores.items()))
         plain = record.baseline_scores.get(name)
-        detail = f"plain {quantities.score(plain.value)}" if plain else _interval(first)
+        detail = f"plain {quantities.score(plain.value)}" if plain else quantities.interval(first.low, first.high)
         tiles.append((SCORE_NAMES.get(name, name), quantities.score(first.value), detail))
     if record.epoch_seconds:
         tiles.append(("epoch, median", quantities.duration(_median(record.epoch_seconds)), "split training"))
@@ -159,7 +178,7 @@ def _score_rows(record: RunRecord) -> list[tuple[str, ...]]:
             (
                 SCORE_NAMES.get(name, name),
                 quantities.score(split.value),
-                _interval(split),
+                quantities.interval(split.low, split.high),
                 quantities.score(plain.value if plain else None),
                 quantities.gap(split.value - plain.value if plain else None),
                 quantities.count(split.n),
@@ -233,12 +252,6 @@ def _released(record: RunRecord) -> list[str]:
     return told
 
 
-def _interval(found: ScoreRecord) -> str:
-    if found.low is None or found.high is None:
-        return quantities.DASH
-    return f"{quantities.score(found.low)} to {quantities.score(found.high)}"
-
-
 def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
@@ -262,7 +275,3 @@ def _mapping(record: RunRecord, key: str) -> Mapping[str, Any]:
 
 def _submitted_hash(record: RunRecord) -> str:
     return next((str(event.get("plan_hash", "")) for event in of_kind(record.events, "submitted")), "")
-
-
-def _data_uri(image: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")

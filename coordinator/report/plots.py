@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coordinator.report.figure import DOTS_PER_INCH, INKS, Theme, canvas, finish
+from coordinator.report.figure import DOTS_PER_INCH, INKS, Theme, canvas, finish, whole_epochs
+from coordinator.report.gan.gan_plots import GAN_DRAWINGS
+from coordinator.report.gan.gan_record import is_gan_run
 from coordinator.report.privacy.plots import PREFIX, draw_leakage, drawn_measures
 from coordinator.report.quantities import BYTE_UNITS, payload
 from coordinator.report.run_record import RunRecord, read_run
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SPLIT, PLAIN, TF_FUNCTION, RELAYED = "#3b82f6", "#e07b00", "#0d9f8c", "#a06cd5"
@@ -31,6 +32,9 @@ LOOP_LABELS: Mapping[str, str] = {
     "keras_fit": "plain, keras fit",
     "tf_function": "plain, tf.function a batch",
 }
+
+
+Drawing = Callable[[RunRecord, Theme], "Figure | None"]
 
 
 def write_plots(run_directory: Path) -> tuple[Path, ...]:
@@ -49,10 +53,10 @@ def write_plots(run_directory: Path) -> tuple[Path, ...]:
 
 
 def render_plots(record: RunRecord, theme: Theme) -> dict[str, bytes]:
-    """PNG images by name (loss, roc, seconds, bytes), for those that have data."""
-    drawings: Mapping[str, Callable[[RunRecord, Theme], Figure | None]] = {
-        "loss": draw_loss,
-        "roc": draw_roc,
+    """PNG images by name, for those that have data."""
+    own: Mapping[str, Drawing] = GAN_DRAWINGS if is_gan_run(record) else {"loss": draw_loss, "roc": draw_roc}
+    drawings: Mapping[str, Drawing] = {
+        **own,
         "seconds": draw_seconds,
         "bytes": draw_bytes,
         **{f"{PREFIX}{measure}": partial(draw_leakage, measure) for measure in drawn_measures(record)},
@@ -82,7 +86,7 @@ def draw_loss(record: RunRecord, theme: Theme = "light") -> "Figure | None":
         axes.plot(*zip(*split, strict=True), color=SPLIT, linewidth=1.8, marker="o", markersize=3.5, label="split")
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"mean training loss{_loss_unit(record)}")
-    _whole_epochs(axes)
+    whole_epochs(axes)
     return finish(figure, axes, theme, "Loss per epoch", record)
 
 
@@ -139,13 +143,13 @@ def draw_seconds(record: RunRecord, theme: Theme = "light") -> "Figure | None":
             linewidth=1.8,
             marker="o",
             markersize=3.5,
-            label="split",
+            label=record.method,
         )
     axes.set_xlim(first - 0.5, first + count - 0.5)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("epoch")
     axes.set_ylabel("seconds per epoch (s)")
-    _whole_epochs(axes)
+    whole_epochs(axes)
     return finish(figure, axes, theme, "Seconds per epoch", record, legend="best")
 
 
@@ -177,12 +181,6 @@ def draw_bytes(record: RunRecord, theme: Theme = "light") -> "Figure | None":
     axes.set_ylabel("sender → receiver")
     axes.grid(visible=False, axis="y")
     return finish(figure, axes, theme, "Bytes per link", record, legend=None)
-
-
-def _whole_epochs(axes: "Axes") -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _loss_unit(record: RunRecord) -> str:

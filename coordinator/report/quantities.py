@@ -41,6 +41,11 @@ def score(value: float | None) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:,.4g}"
 
 
+def interval(low: float | None, high: float | None) -> str:
+    """Ends of an interval of scores: "0.9600 to 0.9720"."""
+    return DASH if low is None or high is None else f"{score(low)} to {score(high)}"
+
+
 def gap(value: float | None) -> str:
     """A signed difference of two scores; small ones keep their digits: -0.00004 → "-4.0e-05"."""
     if value is None:

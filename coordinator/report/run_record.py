@@ -66,6 +66,12 @@ class RunRecord:
     protocol: str | None
     seed: int | None
 
+    @property
+    def method(self) -> str:
+        """What its numbers are called in plots and logs: split, privgan, gan."""
+        job = str(self.metrics.get("job") or "split_nn")
+        return "split" if job == "split_nn" else job
+
     def ratio(self, loop: str) -> float | None:
         """Split epoch over plain epoch of ``loop``, by medians unless the coordinator wrote its own."""
         written = real_numbers(_part(self.metrics, "ratio").get(loop))

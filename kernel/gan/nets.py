@@ -197,16 +197,20 @@ def _no_image() -> SettingsError:
 
 def _for_models(tf: Any, weights: Mapping[str, Any], inputs: Any, net: Any) -> Any:
     """``net`` on stacked arrays, or on those of the one model without their first axis."""
-    if inputs.shape[0] != 1:
+    if _models(weights) > 1:
         return net(weights, inputs)
     return _model_by_model(tf, weights, inputs, net)
 
 
 def _model_by_model(tf: Any, weights: Mapping[str, Any], inputs: Any, net: Any) -> Any:
-    models = inputs.shape[0]
+    models = _models(weights)
     if models == 1:  # squeezed, not sliced: nothing is copied
         return tf.expand_dims(net({name: tf.squeeze(value, 0) for name, value in weights.items()}, inputs[0]), 0)
     return tf.stack([net({name: value[i] for name, value in weights.items()}, inputs[i]) for i in range(models)])
+
+
+def _models(weights: Mapping[str, Any]) -> int:
+    return int(next(iter(weights.values())).shape[0])
 
 
 def _dense(tf: Any, weights: Mapping[str, Any], a: Any) -> Any:

@@ -32,6 +32,7 @@ SHARING_MODES: dict[SharingName, plan_pb2.SharingMode] = {
     "fakes": plan_pb2.SHARING_MODE_FAKES,
     "updates": plan_pb2.SHARING_MODE_UPDATES,
 }
+GAN_JOBS = (plan_pb2.JOB_KIND_PRIVGAN, plan_pb2.JOB_KIND_GAN)
 CONVOLUTIONAL_LAYERS = 2
 Name = TypeVar("Name", NetKind, StepsPolicyName, SharingName)
 _MAX_WIDTH = 1 << 16

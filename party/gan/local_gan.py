@@ -230,17 +230,10 @@ def _compile(
     def score(weights: Any, model: Any, rows: Any) -> Any:
         return tf.sigmoid(judge(one_of(weights, model), rows[None])[0, :, 0])
 
-    def compiled(body: Any) -> Any:
-        return tf.function(body, autograph=False, reduce_retracing=True)
-
-    return _Compiled(
-        compiled(make_fakes),
-        compiled(step_discriminator),
-        compiled(step_generator),
-        compiled(step),
-        compiled(sample),
-        compiled(score),
-    )
+    training = [tf.function(body, autograph=False) for body in (make_fakes, step_discriminator, step_generator, step)]
+    # any number of rows comes to these, and a trace costs more than what it saves
+    reading = [tf.function(body, autograph=False, reduce_retracing=True) for body in (sample, score)]
+    return _Compiled(*training, *reading)
 
 
 def _shapes(spec: GanSpec, columns: int, image: ImageShape | None) -> dict[str, Shapes]:

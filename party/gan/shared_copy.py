@@ -100,4 +100,4 @@ def _compile(net: NetSpec, image: ImageShape | None) -> _Compiled:
             losses = origin_losses(tf, discriminate(tf, net, weights, fakes, image), wrong)
         return losses, tape.gradient(losses, fakes)
 
-    return _Compiled(*(tf.function(body, autograph=False, reduce_retracing=True) for body in (update, origin_gradient)))
+    return _Compiled(*(tf.function(body, autograph=False) for body in (update, origin_gradient)))

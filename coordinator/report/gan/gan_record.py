@@ -1,0 +1,209 @@
+"""What the events of a GAN run say: who trained what for how long, what the nets reached, what was found out about them."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from coordinator.job_plan import GAN_JOBS
+from coordinator.report.events import Event, ScoreRecord, of_kind, real_numbers, scores_of, time_of, whole_numbers
+from coordinator.report.run_record import RunRecord
+
+SERVER = "neutral-server"
+OWN = "own"
+"""By whose discriminators: each party's own on its own rows."""
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """Classes trained together; ``steps``: party -> steps an epoch."""
+
+    classes: tuple[int, ...]
+    steps: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class LossRecord:
+    """Mean losses of an epoch: process -> net -> mean over classes."""
+
+    epoch: int
+    time: float
+    means: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class PreviewRecord:
+    epoch: int
+    party: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class ClassifierRecord:
+    """``source``: a party, "all" or "real"; ``party``: where it was tried; ``rows``: it was trained on."""
+
+    source: str
+    party: str
+    rows: int
+    accuracy: ScoreRecord
+
+
+@dataclass(frozen=True)
+class MembershipRecord:
+    """One membership attack: ``by`` whose discriminators, on rows of ``label`` at ``party``."""
+
+    by: str
+    party: str
+    label: str
+    accuracy: ScoreRecord
+    chance: float
+    auc: float | None
+    members: int
+    non_members: int
+
+
+@dataclass(frozen=True)
+class GanRecord:
+    """Attributes:
+    mode: "fakes", "updates" or "none".
+    class_rows: party -> class -> rows in all; missing: party -> classes it has no row of.
+    histograms: party -> class -> kind of rows -> counts in equal bins of the score from 0 to 1.
+    forecast_bytes: link -> of one epoch, as forecast.
+    """
+
+    job: str
+    mode: str
+    policy: str
+    groups: tuple[GroupRecord, ...]
+    class_rows: Mapping[str, Mapping[str, int]]
+    missing: Mapping[str, tuple[int, ...]]
+    losses: tuple[LossRecord, ...]
+    previews: tuple[PreviewRecord, ...]
+    classifiers: tuple[ClassifierRecord, ...]
+    membership: tuple[MembershipRecord, ...]
+    histograms: Mapping[str, Mapping[str, Mapping[str, tuple[int, ...]]]]
+    forecast_bytes: Mapping[str, int]
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        return tuple(self.class_rows)
+
+    def newest_previews(self) -> tuple[PreviewRecord, ...]:
+        """One a party, its last."""
+        return tuple({preview.party: preview for preview in self.previews}.values())
+
+
+def is_gan_run(record: RunRecord) -> bool:
+    """By its summary, else by the event only such runs have."""
+    return record.metrics.get("job") in GAN_JOBS or bool(of_kind(record.events, "schedule"))
+
+
+def gan_record(record: RunRecord) -> GanRecord:
+    """Of what was logged twice, as after a resume, the last counts."""
+    events = record.events
+    schedule = _last(events, "schedule")
+    prepared = {str(event.get("party")): event for event in of_kind(events, "prepared")}
+    return GanRecord(
+        job=str(record.metrics.get("job") or "gan"),
+        mode=record.protocol or "none",
+        policy=str(schedule.get("policy") or ""),
+        groups=tuple(
+            GroupRecord(tuple(group.get("classes") or ()), whole_numbers(group.get("steps")))
+            for group in schedule.get("groups") or ()
+        ),
+        class_rows={party: whole_numbers(event.get("classes")) for party, event in prepared.items()},
+        missing={
+            str(event.get("party")): tuple(event.get("classes") or ()) for event in of_kind(events, "classes_missing")
+        },
+        losses=_losses(events),
+        previews=_previews(record),
+        classifiers=_classifiers(events),
+        membership=_membership(events),
+        histograms=_histograms(events),
+        forecast_bytes=whole_numbers(_last(events, "forecast").get("bytes")),
+    )
+
+
+def _losses(events: Sequence[Event]) -> tuple[LossRecord, ...]:
+    found = {}
+    for event in of_kind(events, "epoch"):
+        logged = event.get("losses")
+        if isinstance(logged, Mapping):
+            found[int(event["epoch"])] = LossRecord(
+                int(event["epoch"]),
+                moment.timestamp() if (moment := time_of(event)) else 0.0,
+                {str(process): _means(nets) for process, nets in logged.items() if isinstance(nets, Mapping)},
+            )
+    return tuple(found[epoch] for epoch in sorted(found))
+
+
+def _previews(record: RunRecord) -> tuple[PreviewRecord, ...]:
+    """Those whose files are here, oldest first."""
+    found = {}
+    for event in of_kind(record.events, "preview"):
+        path = record.directory / str(event.get("file"))
+        if path.resolve().is_relative_to(record.directory.resolve()) and path.is_file():
+            key = int(event["epoch"]), str(event["party"])
+            found[key] = PreviewRecord(*key, path)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _classifiers(events: Sequence[Event]) -> tuple[ClassifierRecord, ...]:
+    found = {}
+    for event in of_kind(events, "classifier"):
+        accuracy = scores_of({"accuracy": event.get("accuracy")}).get("accuracy")
+        if accuracy is not None:
+            key = str(event.get("source")), str(event.get("party"))
+            found[key] = ClassifierRecord(*key, int(event.get("rows") or 0), accuracy)
+    return tuple(found.values())
+
+
+def _membership(events: Sequence[Event]) -> tuple[MembershipRecord, ...]:
+    own = (
+        (str(event.get("by")), str(event.get("party")), event.get("classes")) for event in of_kind(events, "membership")
+    )
+    attacks = _last(events, "gan_attacks").get("membership")
+    others = (
+        (str(by), str(party), classes)
+        for by, parties in (attacks if isinstance(attacks, Mapping) else {}).items()
+        for party, classes in parties.items()
+    )
+    found = {}
+    for by, party, classes in chain(own, others):
+        for label, fields in (classes if isinstance(classes, Mapping) else {}).items():
+            one = _attack(by, party, str(label), fields)
+            if one is not None:
+                found[by, party, str(label)] = one
+    return tuple(found.values())
+
+
+def _attack(by: str, party: str, label: str, fields: Any) -> MembershipRecord | None:
+    if not isinstance(fields, Mapping) or not isinstance(fields.get("accuracy"), (int, float)):
+        return None
+    members, others = int(fields.get("members") or 0), int(fields.get("non_members") or 0)
+    accuracy = ScoreRecord(float(fields["accuracy"]), fields.get("low"), fields.get("high"), members)
+    return MembershipRecord(by, party, label, accuracy, float(fields["chance"]), fields.get("auc"), members, others)
+
+
+def _histograms(events: Sequence[Event]) -> dict[str, dict[str, dict[str, tuple[int, ...]]]]:
+    return {
+        str(event.get("party")): {
+            str(label): {str(kind): tuple(int(count) for count in counts) for kind, counts in kinds.items()}
+            for label, kinds in (event.get("classes") or {}).items()
+        }
+        for event in of_kind(events, "histograms")
+    }
+
+
+def _last(events: Sequence[Event], kind: str) -> Event:
+    return next(reversed(of_kind(events, kind)), {})
+
+
+def _means(nets: Mapping[str, Any]) -> dict[str, float]:
+    """Over classes, net by net; what has no finite number is left out."""
+    found = {
+        str(net): real_numbers(list(values.values())) for net, values in nets.items() if isinstance(values, Mapping)
+    }
+    return {net: statistics.fmean(numbers) for net, numbers in found.items() if numbers}
