@@ -182,7 +182,7 @@ def _membership(events: Sequence[Event]) -> tuple[MembershipRecord, ...]:
 def _attack(by: str, party: str, label: str, fields: Any) -> MembershipRecord | None:
     if not isinstance(fields, Mapping) or not isinstance(fields.get("accuracy"), (int, float)):
         return None
-    members, others = int(fields.get("members") or 0), int(fields.get("non_members") or 0)
+    members, others = int(fields.get("members") or 1), int(fields.get("non_members") or 0)
     accuracy = ScoreRecord(float(fields["accuracy"]), fields.get("low"), fields.get("high"), members)
     return MembershipRecord(by, party, label, accuracy, float(fields["chance"]), fields.get("auc"), members, others)
 
