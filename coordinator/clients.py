@@ -38,11 +38,20 @@ class StackClient:
     def open_pass(self, request: stack_control_pb2.OpenPassRequest) -> None:
         self._call(self._stub.OpenPass, request, _SHORT_SECONDS)
 
-    def describe_pass(self, run: str, generation: int) -> dict[str, float]:
-        """Seconds per phase at the server since the last question."""
+    def prepare_shared(self, request: stack_control_pb2.PrepareSharedRequest) -> list[int]:
+        return list(self._call(self._stub.PrepareShared, request, _COMPILE_SECONDS, wait=True).barriers)
+
+    def begin_shared(self, request: stack_control_pb2.BeginSharedRequest) -> None:
+        self._call(self._stub.BeginShared, request, _COMPILE_SECONDS)
+
+    def open_shared_epoch(self, request: stack_control_pb2.OpenSharedEpochRequest) -> None:
+        self._call(self._stub.OpenSharedEpoch, request, _SHORT_SECONDS)
+
+    def describe_pass(self, run: str, generation: int) -> stack_control_pb2.DescribePassReply:
+        """Seconds per phase at the server, and a shared discriminator's losses, since the last question."""
         request = stack_control_pb2.DescribePassRequest(run=run, generation=generation)
-        reply = self._call(self._stub.DescribePass, request, _SHORT_SECONDS)
-        return {one.phase: one.seconds for one in reply.phases}
+        reply: stack_control_pb2.DescribePassReply = self._call(self._stub.DescribePass, request, _SHORT_SECONDS)
+        return reply
 
     def hold(self, request: stack_control_pb2.HoldStackBarrierRequest) -> bytes:
         return bytes(self._call(self._stub.HoldStackBarrier, request, _SHORT_SECONDS).manifest_hash)

@@ -25,15 +25,19 @@ def _encode(name: str, value: Any) -> operation_pb2.EventField:
         return operation_pb2.EventField(name=name, count=value)
     if isinstance(value, float):
         return operation_pb2.EventField(name=name, number=value)
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        return operation_pb2.EventField(name=name, maps=operation_pb2.MapList(values=[_map(one) for one in value]))
     if isinstance(value, list):
         return operation_pb2.EventField(name=name, numbers=operation_pb2.NumberList(values=value))
     if isinstance(value, dict):
-        return operation_pb2.EventField(
-            name=name, map=operation_pb2.FieldMap(fields=[_encode(key, one) for key, one in value.items()])
-        )
+        return operation_pb2.EventField(name=name, map=_map(value))
     raise WireError(
-        f"event field {name!r} is a {type(value).__name__}; text, numbers, lists of numbers and maps travel"
+        f"event field {name!r} is a {type(value).__name__}; text, numbers, maps, and lists of numbers or of maps travel"
     )
+
+
+def _map(value: dict[str, Any]) -> operation_pb2.FieldMap:
+    return operation_pb2.FieldMap(fields=[_encode(key, one) for key, one in value.items()])
 
 
 def _decode_fields(fields: Any) -> dict[str, Any]:
@@ -42,6 +46,8 @@ def _decode_fields(fields: Any) -> dict[str, Any]:
         kind = field.WhichOneof("value")
         if kind == "numbers":
             decoded[field.name] = list(field.numbers.values)
+        elif kind == "maps":
+            decoded[field.name] = [_decode_fields(one.fields) for one in field.maps.values]
         elif kind == "map":
             decoded[field.name] = _decode_fields(field.map.fields)
         elif kind is None:

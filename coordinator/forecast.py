@@ -9,35 +9,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coordinator.message_sizes import (
+    COORDINATOR,
+    RUN_NAME,
+    SERVER,
+    LinkForecast,
+    float_shape,
+    framed,
+    ring_shape,
+    step_header,
+)
 from kernel.batch_order import batch_sizes, micro_batches
 from kernel.defender_plan import defender_ring, defender_spec
-from kernel.fixed_point import FixedPoint
 from kernel.plan_message import label_holder, protection_spec, ring_of, share_ring
 from kernel.wire.channel import OPENING_CHUNK_BYTES
 from kernel.wire.meter import GRPC_FRAME_BYTES
 from kernel.wire.tensor_frame import FRAME_LENGTH_BYTES
 from protos.v1 import common_pb2, dealing_pb2, plan_pb2, relay_pb2, split_training_pb2
 
-_SERVER, _COORDINATOR = "neutral-server", "coordinator"
 _SEAL_BYTES = 16
-_RUN_NAME = "x" * 30
-"""Stands for a run id of usual length in every header."""
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """Bytes per link: of one epoch, and of the set-up that a run pays once.
+class Forecast(LinkForecast):
+    """Of a split network.
 
     Attributes:
       epoch_bytes: of an epoch in which the first layer moves; frozen_epoch_bytes: of one in which it stays, empty without.
       epochs: of the run; frozen_epochs: so many of them with the first layer as it is.
     """
 
-    epoch_bytes: dict[str, int]
     relayed_epoch_bytes: dict[str, int]
-    set_up_bytes: dict[str, int]
-    rounds: int
-    """Messages of other processes that the label holder waits for in an epoch."""
     frozen_epoch_bytes: dict[str, int]
     epochs: int
     frozen_epochs: int
@@ -46,14 +48,6 @@ class Forecast:
         """All epochs and the set-up."""
         moving = (self.epochs - self.frozen_epochs) * self.epoch_bytes.get(link, 0)
         return moving + self.frozen_epochs * self.frozen_epoch_bytes.get(link, 0) + self.set_up_bytes.get(link, 0)
-
-    def busiest(self) -> tuple[str, int]:
-        """The link direction with the most bytes in an epoch."""
-        return max(self.epoch_bytes.items(), key=lambda item: item[1])
-
-    def seconds(self, megabits_per_second: float) -> float:
-        """Wire limit of an epoch when every link direction runs at this rate."""
-        return self.busiest()[1] * 8 / (megabits_per_second * 1e6)
 
     def as_event(self) -> dict[str, Any]:
         return {
@@ -85,7 +79,7 @@ def forecast(plan: plan_pb2.RunPlan, train_rows: int, encoded_columns: Sequence[
             for link, count in _saved_when_frozen(plan, piece.stop - piece.start).items():
                 saved[link] += steps * count
         if beaver:
-            epoch[f"{_COORDINATOR}>{max(names)}"] += steps * _correction_bytes(plan, rows)
+            epoch[f"{COORDINATOR}>{max(names)}"] += steps * _correction_bytes(plan, rows)
     if beaver:
         columns = sum(encoded_columns)
         opening = _envelope_bytes(columns, plan.network.widths[0], "opening-f", plan)
@@ -124,40 +118,42 @@ def _micro_batch_bytes(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     cut_bytes = 2 if plan.cut_dtype == common_pb2.D_TYPE_BFLOAT16 else 4
     ring = share_ring(plan)
     words = rows * width * ring.ring_bits // 8
-    share = split_training_pb2.PartyFrame(header=_header(holder), share=_ring(ring, rows, width))
-    head = split_training_pb2.PartyFrame(header=_header(holder), head_gradient=_tensor(rows, last))
-    activation = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_activation=_tensor(rows, last))
-    gradient = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_gradient=_tensor(rows, width))
+    share = split_training_pb2.PartyFrame(header=step_header(holder), share=ring_shape(ring, rows, width))
+    head = split_training_pb2.PartyFrame(header=step_header(holder), head_gradient=float_shape(rows, last))
+    activation = split_training_pb2.ServerFrame(header=step_header(SERVER), cut_activation=float_shape(rows, last))
+    gradient = split_training_pb2.ServerFrame(header=step_header(SERVER), cut_gradient=float_shape(rows, width))
     found: Counter[str] = Counter()
     for party in plan.parties:
-        found[f"{party.name}>{_SERVER}"] += _framed(share, words)
-        found[f"{_SERVER}>{party.name}"] += _framed(gradient, rows * width * cut_bytes)
+        found[f"{party.name}>{SERVER}"] += framed(share, words)
+        found[f"{SERVER}>{party.name}"] += framed(gradient, rows * width * cut_bytes)
     defender = defender_spec(plan)
     if defender is not None:
-        h1 = split_training_pb2.ServerFrame(header=_header(_SERVER), first_activation=_tensor(rows, width))
+        h1 = split_training_pb2.ServerFrame(header=step_header(SERVER), first_activation=float_shape(rows, width))
         ring = defender_ring(defender.objective, len(plan.parties))
         for party in plan.parties:
-            pull = split_training_pb2.PartyFrame(header=_header(party.name), defender_share=_ring(ring, rows, width))
-            found[f"{_SERVER}>{party.name}"] += _framed(h1, rows * width * cut_bytes)
-            found[f"{party.name}>{_SERVER}"] += _framed(pull, rows * width * ring.ring_bits // 8)
-    found[f"{holder}>{_SERVER}"] += _framed(head, rows * last * cut_bytes)
-    found[f"{_SERVER}>{holder}"] += _framed(activation, rows * last * cut_bytes)
+            pull = split_training_pb2.PartyFrame(
+                header=step_header(party.name), defender_share=ring_shape(ring, rows, width)
+            )
+            found[f"{SERVER}>{party.name}"] += framed(h1, rows * width * cut_bytes)
+            found[f"{party.name}>{SERVER}"] += framed(pull, rows * width * ring.ring_bits // 8)
+    found[f"{holder}>{SERVER}"] += framed(head, rows * last * cut_bytes)
+    found[f"{SERVER}>{holder}"] += framed(activation, rows * last * cut_bytes)
     return found
 
 
 def _saved_when_frozen(plan: plan_pb2.RunPlan, rows: int) -> Counter[str]:
     """To every party: dL/dz1, less the word that the step is done."""
     width, cut_bytes = plan.network.widths[0], 2 if plan.cut_dtype == common_pb2.D_TYPE_BFLOAT16 else 4
-    gradient = split_training_pb2.ServerFrame(header=_header(_SERVER), cut_gradient=_tensor(rows, width))
-    done = split_training_pb2.ServerFrame(header=_header(_SERVER), step_done=split_training_pb2.StepDone())
-    count = _framed(gradient, rows * width * cut_bytes) - _framed(done, 0)
-    return Counter({f"{_SERVER}>{party.name}": count for party in plan.parties})
+    gradient = split_training_pb2.ServerFrame(header=step_header(SERVER), cut_gradient=float_shape(rows, width))
+    done = split_training_pb2.ServerFrame(header=step_header(SERVER), step_done=split_training_pb2.StepDone())
+    count = framed(gradient, rows * width * cut_bytes) - framed(done, 0)
+    return Counter({f"{SERVER}>{party.name}": count for party in plan.parties})
 
 
 def _correction_bytes(plan: plan_pb2.RunPlan, rows: int) -> int:
     ring, width = share_ring(plan), plan.network.widths[0]
-    correction = dealing_pb2.Correction(header=_header(_COORDINATOR), words=_ring(ring, rows, width))
-    return _framed(correction, rows * width * ring.ring_bits // 8)
+    correction = dealing_pb2.Correction(header=step_header(COORDINATOR), words=ring_shape(ring, rows, width))
+    return framed(correction, rows * width * ring.ring_bits // 8)
 
 
 def _chunks(plan: plan_pb2.RunPlan, train_rows: int, columns: int) -> list[tuple[int, int]]:
@@ -170,37 +166,18 @@ def _add_relayed(
     links: Counter[str], relayed: Counter[str], sender: str, receiver: str, sizes: tuple[int, int], times: int
 ) -> None:
     envelope, framed = sizes
-    links[f"{sender}>{_SERVER}"] += times * framed
-    links[f"{_SERVER}>{receiver}"] += times * framed
+    links[f"{sender}>{SERVER}"] += times * framed
+    links[f"{SERVER}>{receiver}"] += times * framed
     relayed[f"{sender}>{receiver}"] += times * envelope
 
 
 def _envelope_bytes(rows: int, columns: int, topic: str, plan: plan_pb2.RunPlan) -> tuple[int, int]:
     """(bytes between the parties, bytes on a party's link) of one opening."""
     ring = ring_of(plan.ring)
-    opening = relay_pb2.Opening(words=_ring(ring, rows, columns), first_row=0).ByteSize()
+    opening = relay_pb2.Opening(words=ring_shape(ring, rows, columns), first_row=0).ByteSize()
     sealed = FRAME_LENGTH_BYTES + opening + rows * columns * ring.ring_bits // 8 + _SEAL_BYTES
     header = relay_pb2.EnvelopeHeader(
-        step=_header("party-a"), receiver="party-a", mailbox=_RUN_NAME, topic=topic, sequence=1000
+        step=step_header("party-a"), receiver="party-a", mailbox=RUN_NAME, topic=topic, sequence=1000
     )
     envelope = relay_pb2.Envelope(header=header)
-    return envelope.ByteSize() + sealed + GRPC_FRAME_BYTES, _framed(relay_pb2.RelayFrame(envelope=envelope), sealed)
-
-
-def _ring(ring: FixedPoint, rows: int, columns: int) -> common_pb2.RingTensor:
-    return common_pb2.RingTensor(ring_bits=ring.ring_bits, fractional_bits=ring.fractional_bits, shape=(rows, columns))
-
-
-def _tensor(rows: int, columns: int) -> common_pb2.Tensor:
-    return common_pb2.Tensor(dtype=common_pb2.D_TYPE_FLOAT32, shape=(rows, columns))
-
-
-def _header(sender: str) -> common_pb2.StepHeader:
-    return common_pb2.StepHeader(
-        run=_RUN_NAME, generation=1, epoch=10, step=10, purpose=common_pb2.PURPOSE_TRAIN, sender=sender
-    )
-
-
-def _framed(message: Any, payload_bytes: int) -> int:
-    size: int = message.ByteSize()
-    return FRAME_LENGTH_BYTES + size + payload_bytes + GRPC_FRAME_BYTES
+    return envelope.ByteSize() + sealed + GRPC_FRAME_BYTES, framed(relay_pb2.RelayFrame(envelope=envelope), sealed)

@@ -23,6 +23,12 @@ _JOBS: dict[Literal["privgan", "gan"], plan_pb2.JobKind] = {
     "privgan": plan_pb2.JOB_KIND_PRIVGAN,
     "gan": plan_pb2.JOB_KIND_GAN,
 }
+_HEADER_BYTES = 4096
+"""Room for what stands before a tensor in its message."""
+_NAMES_BYTES = 1 << 20
+"""Room for the columns' names."""
+_SOURCES = ("all", "real")
+"""What a classifier is trained on besides a party's rows; no party may be called so."""
 _CONVOLUTIONAL_CHANNELS = ((128, 64), (64, 128))
 """Of a generator from the coarsest map on, of a discriminator from the finest."""
 
@@ -164,6 +170,9 @@ class GanPlan(Settings):
         repeated = [name for name, count in Counter(party.name for party in self.parties).items() if count > 1]
         if repeated:
             raise ValueError(f"party {repeated[0]!r} stands twice; names are unique")
+        taken = [party.name for party in self.parties if party.name in _SOURCES]
+        if taken:
+            raise ValueError(f"a party cannot be called {taken[0]!r}, which is what rows of several are; rename it")
 
     def _check_shared(self, shared: SharedPlan) -> None:
         if shared.warm_up_epochs > shared.penalty_after_epochs:
@@ -249,11 +258,22 @@ class GanPlan(Settings):
 
 
 def check_message_size(plan: GanPlan, columns: int) -> str:
-    """A sentence where a step's fakes are too long for one message, or an empty text."""
+    """A sentence where a step's fakes or the evaluation's rows are too long for one message, or an empty text."""
     size = plan.largest_message_bytes(columns)
-    if plan.shared is None or size <= MAX_MESSAGE_BYTES - 4096:
-        return ""
-    return (
-        f"a step sends {size >> 20} MiB of fakes in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; "
-        "lower batch_rows or nets.classes_at_once"
-    )
+    if plan.shared is not None and size > MAX_MESSAGE_BYTES - _HEADER_BYTES:
+        return (
+            f"a step sends {size >> 20} MiB of fakes in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; "
+            "lower batch_rows or nets.classes_at_once"
+        )
+    most = most_rows_of_a_message(columns)
+    if plan.evaluation.rows > most:
+        return (
+            f"evaluation.rows = {plan.evaluation.rows} rows of {columns} columns do not fit into one message; "
+            f"{most} do: lower evaluation.rows"
+        )
+    return ""
+
+
+def most_rows_of_a_message(columns: int) -> int:
+    """Synthetic rows with their labels."""
+    return (MAX_MESSAGE_BYTES - _NAMES_BYTES) // (4 * columns + 8)

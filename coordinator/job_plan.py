@@ -1,5 +1,7 @@
 """A plan of any job kind: which model a plan file is read as."""
 
+from pydantic import RootModel
+
 from coordinator.gan_plan import GanPlan
 from coordinator.plan import Plan
 from kernel.errors import SettingsError
@@ -7,6 +9,10 @@ from kernel.settings import parse_settings, parse_toml
 
 JobPlan = Plan | GanPlan
 GAN_JOBS = ("privgan", "gan")
+
+
+class AnyPlan(RootModel[JobPlan]):
+    """What a plan file may be; for its JSON schema."""
 
 
 def parse_job_plan(text: str, what: str = "the plan") -> JobPlan:
@@ -21,6 +27,13 @@ def parse_job_plan(text: str, what: str = "the plan") -> JobPlan:
     if job == "split_nn":
         return parse_settings(Plan, text, what)
     raise SettingsError(f"{what}: there is no job {job!r}; jobs are split_nn, {', '.join(GAN_JOBS)}")
+
+
+def protocol_of(plan: JobPlan) -> str:
+    """What goes over the wire in a run of ``plan``, in a word: the first layer's protocol, or how GANs share."""
+    if isinstance(plan, Plan):
+        return plan.first_layer.protocol
+    return "none" if plan.shared is None else plan.shared.mode
 
 
 def split_plan(plan: JobPlan, what: str) -> Plan:

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import Any
 
+from coordinator.gan_metrics import gan_attacks, gan_network, gan_scores
+from coordinator.job_plan import protocol_of
 from coordinator.plan import Plan
 from coordinator.run_store import Event, RunRecord
 from kernel.durable import write_durably
@@ -32,23 +34,10 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
         "run": record.run,
         "job": plan.job,
         "plan_hash": plan_hash(plan.message()).hex(),
-        "protocol": plan.first_layer.protocol,
+        "protocol": protocol_of(plan),
         "versions": versions(),
         "parties": [party.name for party in plan.parties],
-        "network": {
-            "widths": list(plan.network.widths),
-            "activations": list(plan.network.activations),
-            "loss": plan.network.loss,
-            "outputs": plan.network.outputs,
-            "optimizer": plan.optimizer.name,
-            "learning_rate": plan.optimizer.learning_rate,
-            "batch_rows": plan.batch_rows,
-            "epochs": plan.epochs,
-            "seed": plan.seed,
-            "ring_bits": plan.first_layer.ring[0],
-            "fractional_bits": plan.first_layer.ring[1],
-            **_mitigations(plan),
-        },
+        "network": _split_network(plan) if isinstance(plan, Plan) else gan_network(plan, record.events),
         "seconds": {
             "epoch": [event["seconds"] for event in epochs.values()],
             "total": sum(event["seconds"] for event in epochs.values()),
@@ -60,9 +49,9 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
         document["epoch_bytes"] = next(reversed(epochs.values()))["bytes"]
     if relayed:
         document["relayed_bytes"] = dict(sorted(relayed.items()))
-    evaluated = _of(record, "evaluated")
-    if evaluated:
-        document["scores"] = evaluated[-1]["scores"]
+    scores = _split_scores(record) if isinstance(plan, Plan) else gan_scores(record.events)
+    if scores:
+        document["scores"] = scores
     baseline = _of(record, "baseline")
     if baseline:
         plain = baseline[-1]
@@ -75,12 +64,39 @@ def metrics_of(record: RunRecord) -> dict[str, Any]:
             "keras_fit": epoch_seconds / median(plain["keras_fit_seconds"]),
             "tf_function": epoch_seconds / median(plain["tf_function_seconds"]),
         }
-    attacked = _of(record, "attacks")
-    if attacked:
-        document["privacy"] = {"attacks": attacked[-1]["attacks"]}
-    if plan.protection.z1_noise and (epochs or _of(record, "generation")):
-        document.setdefault("privacy", {})["local_dp"] = _local_dp(record)
+    attacks = _split_attacks(record) if isinstance(plan, Plan) else gan_attacks(record.events)
+    if attacks:
+        document["privacy"] = {"attacks": attacks}
+    if isinstance(plan, Plan) and plan.protection.z1_noise and (epochs or _of(record, "generation")):
+        document.setdefault("privacy", {})["local_dp"] = _local_dp(record, plan)
     return document
+
+
+def _split_network(plan: Plan) -> dict[str, Any]:
+    return {
+        "widths": list(plan.network.widths),
+        "activations": list(plan.network.activations),
+        "loss": plan.network.loss,
+        "outputs": plan.network.outputs,
+        "optimizer": plan.optimizer.name,
+        "learning_rate": plan.optimizer.learning_rate,
+        "batch_rows": plan.batch_rows,
+        "epochs": plan.epochs,
+        "seed": plan.seed,
+        "ring_bits": plan.first_layer.ring[0],
+        "fractional_bits": plan.first_layer.ring[1],
+        **_mitigations(plan),
+    }
+
+
+def _split_scores(record: RunRecord) -> dict[str, Any]:
+    evaluated = _of(record, "evaluated")
+    return dict(evaluated[-1]["scores"]) if evaluated else {}
+
+
+def _split_attacks(record: RunRecord) -> dict[str, Any]:
+    attacked = _of(record, "attacks")
+    return dict(attacked[-1]["attacks"]) if attacked else {}
 
 
 def _mitigations(plan: Plan) -> dict[str, Any]:
@@ -95,19 +111,19 @@ def _mitigations(plan: Plan) -> dict[str, Any]:
     return found
 
 
-def _releases(record: RunRecord) -> int:
+def _releases(record: RunRecord, plan: Plan) -> int:
     """How often a training row's z1 may have been sent in training: every epoch that was trained, again after a resume too,
     and one for each generation that ended, or is, on the way through one: counted too often rather than too seldom. All epochs
     with a frozen first layer send the same (party/first_layer/row_noise.py) and count as one."""
     epochs = [event["epoch"] for event in _of(record, "epoch")]
     unfinished = len(_of(record, "resumed")) + (record.state is not RunState.DONE)
-    return record.plan.protection.spec.releases(epochs) + unfinished
+    return plan.protection.spec.releases(epochs) + unfinished
 
 
-def _local_dp(record: RunRecord) -> dict[str, Any]:
+def _local_dp(record: RunRecord, plan: Plan) -> dict[str, Any]:
     """What each party's noise gives its part of a training row, and all parties' noise the whole row (keys as fixed for
     `privacy.local_dp`)."""
-    plan, releases = record.plan, _releases(record)
+    releases = _releases(record, plan)
     protection, parties = plan.protection.spec, len(plan.parties)
     found = local_privacy(protection.z1_noise, protection.row_norm, protection.weight_norm, releases)
     # all n parts change: n times the move of one, against noise that adds up to sqrt(n) times one party's, as in n releases

@@ -1,4 +1,4 @@
-"""Runs at the coordinator, one at a time: submitted, resumed, predicted with, cancelled."""
+"""Runs at the coordinator, one at a time: submitted, resumed, predicted with, sampled from, cancelled."""
 
 import secrets
 import threading
@@ -9,9 +9,12 @@ import structlog
 
 from coordinator.clients import StackClient
 from coordinator.dealer import Dealer
+from coordinator.gan_plan import GanPlan
+from coordinator.job_plan import gan_plan, parse_job_plan, protocol_of, split_plan
 from coordinator.metrics_file import write_metrics
-from coordinator.plan import parse_plan
 from coordinator.roster import Roster
+from coordinator.rounds.base import Rounds
+from coordinator.rounds.gan import GanRounds, Sampling
 from coordinator.rounds.split_nn import SplitNnRounds
 from coordinator.run_store import RunRecord, RunStore
 from coordinator.settings import CoordinatorSettings
@@ -45,7 +48,7 @@ class Runner:
         )
         self._secrets = StackSecrets.kept_at(settings.secrets_key or settings.runs_directory / "secrets.key")
         self._lock = threading.Lock()
-        self._active: tuple[RunRecord, SplitNnRounds] | None = None
+        self._active: tuple[RunRecord, Rounds] | None = None
         self._thread: threading.Thread | None = None
 
     def active_run(self) -> str:
@@ -56,11 +59,11 @@ class Runner:
         """Start a new run; returns its id and the number of its first event."""
         with self._lock:
             self._check_idle()
-            plan = parse_plan(plan_text)
+            plan = parse_job_plan(plan_text)
             run = wanted or f"{plan.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
             record = self._store.create(run, plan_text)
-            record.note("submitted", plan_hash=plan_hash(plan.message()).hex(), protocol=plan.first_layer.protocol)
-            return self._start(record, lambda rounds: rounds.train())
+            record.note("submitted", plan_hash=plan_hash(plan.message()).hex(), protocol=protocol_of(plan))
+            return self._train(record)
 
     def resume(self, run: str) -> tuple[str, int]:
         """Continue a paused run from the newest barrier all roles hold."""
@@ -74,17 +77,32 @@ class Runner:
                     f"run {run!r} failed for a reason that resuming cannot mend (see its events); submit it again"
                 )
             record.move(RunState.JOINED)
-            return self._start(record, lambda rounds: rounds.train())
+            return self._train(record)
 
     def predict(self, run: str, table: str) -> tuple[str, int]:
         """Predict the rows of a table every party declares."""
         with self._lock:
             self._check_idle()
             record = self._store.get(run)
-            if record.state is not RunState.DONE:
-                raise BadInputError(f"run {run!r} is {record.state.value}; it must be done before it predicts")
-            request = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-            return self._start(record, lambda rounds: rounds.predict(table, request))
+            split_plan(record.plan, "predict")
+            _check_done(record, "predicts")
+            rounds = self._split_rounds(record)
+            return self._start(record, rounds, lambda: rounds.predict(table, _request()))
+
+    def sample(self, run: str, sampling: Sampling) -> tuple[str, int]:
+        """Synthetic rows of one party's generators, into the run directory."""
+        with self._lock:
+            self._check_idle()
+            record = self._store.get(run)
+            plan = gan_plan(record.plan, "sample")
+            _check_done(record, "is sampled from")
+            names = [party.name for party in plan.parties]
+            if sampling.party not in names:
+                raise BadInputError(f"run {run!r} has no party {sampling.party!r}; its parties are {', '.join(names)}")
+            if sampling.rows_per_class < 1:
+                raise BadInputError("ask for one row of a class or more")
+            rounds = self._gan_rounds(record)
+            return self._start(record, rounds, lambda: rounds.sample(sampling, _request()))
 
     def cancel(self, run: str) -> None:
         active = self._active
@@ -96,20 +114,30 @@ class Runner:
         if self._active is not None:
             raise BadInputError(f"the coordinator is busy with run {self.active_run()!r}; wait for it, or cancel it")
 
-    def _start(self, record: RunRecord, work: Callable[[SplitNnRounds], None]) -> tuple[str, int]:
+    def _train(self, record: RunRecord) -> tuple[str, int]:
+        of_gans = isinstance(record.plan, GanPlan)
+        rounds: Rounds = self._gan_rounds(record) if of_gans else self._split_rounds(record)
+        return self._start(record, rounds, rounds.train)
+
+    def _split_rounds(self, record: RunRecord) -> SplitNnRounds:
+        return SplitNnRounds(record, self._roster, self._stack, self._dealer, self._settings, self._secrets)
+
+    def _gan_rounds(self, record: RunRecord) -> GanRounds:
+        return GanRounds(record, self._roster, self._stack, self._settings, self._secrets)
+
+    def _start(self, record: RunRecord, rounds: Rounds, work: Callable[[], None]) -> tuple[str, int]:
         first = record.next_number
-        rounds = SplitNnRounds(record, self._roster, self._stack, self._dealer, self._settings, self._secrets)
         self._active = (record, rounds)
         self._thread = threading.Thread(
-            target=self._carry_out, args=(record, rounds, work), name=f"run {record.run}", daemon=True
+            target=self._carry_out, args=(record, work), name=f"run {record.run}", daemon=True
         )
         self._thread.start()
         return record.run, first
 
-    def _carry_out(self, record: RunRecord, rounds: SplitNnRounds, work: Callable[[SplitNnRounds], None]) -> None:
+    def _carry_out(self, record: RunRecord, work: Callable[[], None]) -> None:
         trained = record.state is RunState.DONE
         try:
-            work(rounds)
+            work()
         except TertiumError as error:
             self._note_failure(record, error, trained)
         except Exception as error:
@@ -139,3 +167,13 @@ class Runner:
         told = "--resume" in str(error)
         hint = f" (resume with `tertium run --resume {record.run}`)" if paused and not told else ""
         record.note("paused" if paused else "failed", reason=reason, sentence=f"{error}{hint}")
+
+
+def _check_done(record: RunRecord, purpose: str) -> None:
+    if record.state is not RunState.DONE:
+        raise BadInputError(f"run {record.run!r} is {record.state.value}; it must be done before it {purpose}")
+
+
+def _request() -> str:
+    """A name for what a done run is asked for; it is part of a file's name."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -8,7 +8,9 @@ from typing import Any
 
 from coordinator.clients import StackClient
 from coordinator.event_message import encode_event
+from coordinator.fetched_files import files_of
 from coordinator.roster import Roster
+from coordinator.rounds.gan import Sampling
 from coordinator.run_store import AliveCheck, RunStore
 from coordinator.runner import Runner
 from kernel.errors import CertificateError, PeerError, TertiumError, WireError
@@ -75,6 +77,12 @@ class OperationService(operation_pb2_grpc.OperationServicer):
         run, first = self._runner.predict(request.run, request.table)
         return operation_pb2.SubmitReply(run=run, first_event=first)
 
+    def Sample(self, request: operation_pb2.SampleRequest, context: Any) -> operation_pb2.SubmitReply:
+        require(context, "operator")
+        sampling = Sampling(request.party, request.rows_per_class, tuple(request.classes), request.seed)
+        run, first = self._runner.sample(request.run, sampling)
+        return operation_pb2.SubmitReply(run=run, first_event=first)
+
     def Watch(self, request: operation_pb2.WatchRequest, context: Any) -> Iterator[operation_pb2.Event]:
         require(context, "operator")
         for number, event in self._store.get(request.run).watch(request.first_event, AliveCheck(context)):
@@ -88,9 +96,8 @@ class OperationService(operation_pb2_grpc.OperationServicer):
     def FetchRun(self, request: operation_pb2.FetchRunRequest, context: Any) -> Iterator[operation_pb2.FilePart]:
         require(context, "operator")
         directory = self._store.get(request.run).directory
-        for file in ("plan.toml", "events.jsonl", "metrics.json"):
-            if (directory / file).exists():
-                yield from _file_parts(directory / file, file)
+        for file in files_of(directory):
+            yield from _file_parts(directory / file, file)
 
     def Status(self, request: operation_pb2.StatusRequest, context: Any) -> operation_pb2.StatusReply:
         require(context, "operator", "party", "coordinator")

@@ -2,11 +2,12 @@
 
 import hashlib
 import re
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from kernel.defender_plan import defender_spec
 from kernel.errors import FixedPointError, WireError
 from kernel.fixed_point import FixedPoint
+from kernel.gan.spec import GAN_JOBS, gan_spec
 from kernel.network import (
     ACTIVATIONS,
     LOSSES,
@@ -27,6 +28,12 @@ MIN_INTEGER_BITS = 8
 """Room z1 must have: a plan with less could be made to overflow, and each overflow tells a magnitude."""
 
 MAX_MICRO_BATCHES = 64
+_SPLIT_PARTS: tuple[Literal["ring", "network", "defender", "protection"], ...] = (
+    "ring",
+    "network",
+    "defender",
+    "protection",
+)
 
 _OWN_NAMES = re.compile(r"lobby|doctor-.*|predictions|initialisation\.key|secrets\.key|.*\.part")
 
@@ -81,10 +88,15 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
     """What a party holds a plan to whoever sent it; the coordinator's own validation says more to its author.
 
     Raises:
-      WireError: fewer than two parties (nothing would be masked), a repeated name, an unknown protocol or ring, or a
-        count out of range.
+      WireError: fewer than two parties (nothing would be masked; job gan: none), a repeated name, an unknown protocol or
+        ring, a count out of range, or a part that belongs to plans of another job.
     """
     names = [party.name for party in plan.parties]
+    if plan.job in GAN_JOBS:
+        _check_gan_message(plan, names)
+        return
+    if plan.HasField("gan"):
+        raise WireError("the plan describes GANs and is of another job; run one version everywhere")
     if len(names) < 2 or len(set(names)) != len(names):
         raise WireError(f"a plan needs two parties or more, each once; this one names {', '.join(names) or 'none'}")
     if plan.protocol not in (
@@ -111,6 +123,18 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
     objection = protection_spec(plan).objection(network_spec(plan.network).loss, plan.epochs)
     if objection:
         raise WireError(f"the plan's protection cannot be kept to: {objection}")
+
+
+def _check_gan_message(plan: plan_pb2.RunPlan, names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise WireError(f"a plan names each party once; this one names {', '.join(names)}")
+    gan_spec(plan)
+    foreign = [name for name in _SPLIT_PARTS if plan.HasField(name)]
+    if plan.protocol or plan.dealer or plan.micro_batches or plan.cut_dtype or foreign:
+        raise WireError(
+            "the plan's job is GANs and it says more, which belongs to split training "
+            f"({', '.join(foreign) or 'protocol, dealer, micro_batches or cut_dtype'}); run one version everywhere"
+        )
 
 
 def ring_of(ring: plan_pb2.RingPlan) -> FixedPoint:

@@ -12,10 +12,10 @@ from kernel.process import configure_logging, load_identity, stop_signal, transc
 from kernel.wire.server import Listener
 from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
-from neutral_server.service import RelayService, SplitTrainingService, StackControlService
+from neutral_server.service import GanTrainingService, RelayService, SplitTrainingService, StackControlService
 from neutral_server.session import Stack
 from neutral_server.settings import NeutralServerSettings
-from protos.v1 import relay_pb2_grpc, split_training_pb2_grpc, stack_control_pb2_grpc
+from protos.v1 import gan_training_pb2_grpc, relay_pb2_grpc, split_training_pb2_grpc, stack_control_pb2_grpc
 
 _log = structlog.get_logger()
 _SMALL_UNITS = 48
@@ -32,13 +32,19 @@ def serve(settings: NeutralServerSettings) -> None:
     stop = stop_signal()
     identity = load_identity(settings.tls, "neutral-server", settings.name)
     recorder = transcript_recorder(settings.transcript_directory, settings.name, settings.transcript_scope)
-    runs = RunTable(settings.name, settings.state_directory, lambda spec: _make_stack(spec, settings))
+    runs = RunTable(
+        settings.name,
+        settings.state_directory,
+        lambda spec: _make_stack(spec, settings),
+        lambda what: _require_tensorflow(what, settings),
+    )
     desk = RelayDesk(runs.members)
     listener = Listener(
         settings.listen,
         identity,
         (
             (split_training_pb2_grpc.add_SplitTrainingServicer_to_server, SplitTrainingService(runs)),
+            (gan_training_pb2_grpc.add_GanTrainingServicer_to_server, GanTrainingService(runs)),
             (relay_pb2_grpc.add_RelayServicer_to_server, RelayService(desk)),
             (
                 stack_control_pb2_grpc.add_StackControlServicer_to_server,
@@ -78,13 +84,18 @@ def _make_stack(spec: NetworkSpec, settings: NeutralServerSettings) -> Stack:
         from neutral_server.small_stack import SmallStack
 
         return SmallStack(spec)
+    _require_tensorflow(f"a stack of {sum(spec.widths)} units", settings)
+    from neutral_server.hidden_stack import HiddenStack
+
+    return HiddenStack(spec)
+
+
+def _require_tensorflow(what: str, settings: NeutralServerSettings) -> None:
+    """Import it; where it is not installed BadInputError says how to mend that."""
     try:
         _import_tensorflow(settings.tensorflow_threads)
     except ModuleNotFoundError:
         raise BadInputError(
-            f"a stack of {sum(spec.widths)} units needs TensorFlow at the neutral server, where it is not installed; "
+            f"{what} needs TensorFlow at the neutral server, where it is not installed; "
             'there: pip install "tertium[neutral-server]"'
         ) from None
-    from neutral_server.hidden_stack import HiddenStack
-
-    return HiddenStack(spec)

@@ -7,7 +7,6 @@ step into micro-batches each of them goes that way on its own, so that links and
 update comes with the last. In a frozen pass StepDone goes to all instead of dL/dz1. Forward-only passes may have a few steps in flight.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,17 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.batch_order import batch_sizes, micro_batches
-from kernel.errors import PeerError, StepError, TertiumError
+from kernel.errors import StepError
 from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec
-from kernel.phases import PhaseClock
 from kernel.ring import RingArray
 from kernel.run_state import RunState, advance
 from kernel.wire.codec import decode_ring, decode_tensor, encode_tensor
-from kernel.wire.stream import Outbox
 from kernel.wire.tensor_frame import TensorFrame
 from neutral_server.announced_pass import PURPOSE_NAMES, AnnouncedPass, MicroBatch, ServerFrame
 from neutral_server.defence import Defence
+from neutral_server.live_session import LiveSession
 from neutral_server.reconstruction import StepShares
 from protos.v1 import common_pb2, split_training_pb2
 
@@ -54,8 +52,10 @@ class Stack(Protocol):
 PartyFrame = TensorFrame[split_training_pb2.PartyFrame]
 
 
-class StackSession:
-    """Thread-safe: every party's stream calls it from a thread of its own."""
+class StackSession(LiveSession[split_training_pb2.ServerFrame]):
+    """A split network's session."""
+
+    part = "stack"
 
     def __init__(
         self,
@@ -73,16 +73,14 @@ class StackSession:
         micro_batches: int = 1,
         defence: Defence | None = None,
     ) -> None:
-        self.run, self.generation, self.parties = run, generation, tuple(parties)
-        self._name, self._network, self._ring, self._scale_bits = name, network, ring, scale_bits
+        super().__init__(name=name, run=run, generation=generation, parties=parties)
+        self._network, self._ring, self._scale_bits = network, ring, scale_bits
         self._label_holder, self._stack, self._cut_dtype = label_holder, stack, cut_dtype
         self._micro_batches, self._defence = micro_batches, defence
-        self._lock = threading.RLock()
-        self._outboxes: dict[str, Outbox[ServerFrame]] = {}
         self._pass: AnnouncedPass | None = None
-        self._error: TertiumError | None = None
-        self.state = RunState.JOINED
-        self.phases = PhaseClock()
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self._stack.load(state)
 
     def begin(self, batches: Sequence[int]) -> None:
         """Compile ahead for the batch sizes to come."""
@@ -94,22 +92,6 @@ class StackSession:
             defended=self._defence is not None,
         )
         self.state = advance(self.state, RunState.READY)
-
-    def join(self, party: str) -> Outbox[ServerFrame]:
-        """Take a party's stream; its first answer is Joined."""
-        with self._lock:
-            self._check_alive()
-            if party not in self.parties:
-                raise StepError(f"{party!r} takes no part in run {self.run}; its parties are {', '.join(self.parties)}")
-            if party in self._outboxes:
-                raise StepError(f"{party!r} already holds a stream of run {self.run}; one party, one stream")
-            outbox: Outbox[ServerFrame] = Outbox()
-            self._outboxes[party] = outbox
-            header = common_pb2.StepHeader(
-                run=self.run, generation=self.generation, purpose=common_pb2.PURPOSE_SET_UP, sender=self._name
-            )
-            outbox.put(TensorFrame(split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined())))
-            return outbox
 
     def open_pass(
         self, epoch: int, purpose: common_pb2.Purpose, rows: int, batch_rows: int, *, frozen: bool = False
@@ -131,11 +113,6 @@ class StackSession:
             self.phases.start()  # what passed since the pass before is nobody's
 
     def receive(self, party: str, frame: PartyFrame) -> None:
-        """One frame of a party's stream.
-
-        Raises:
-          StepError: not the step that is due; WireError: not the agreed tensor. Either fails the run.
-        """
         with self._lock:
             self._check_alive()
             self.phases.mark("wait for frames")
@@ -151,65 +128,24 @@ class StackSession:
                 raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of a pass")
             self.phases.mark("send")
 
-    def left(self, party: str) -> None:
-        """A party's stream ended."""
-        with self._lock:
-            outbox = self._outboxes.pop(party, None)
-            if outbox is not None:
-                outbox.close()
-            if self.state is RunState.TRAINING:
-                due = self._pass.due if self._pass else 0
-                self.fail(
-                    PeerError(
-                        f"{party!r} left the run at step {due}; restart it and resume with `tertium run --resume {self.run}`"
-                    )
-                )
-
-    def fail(self, error: TertiumError) -> None:
-        """Pause the run and tell every party why; weights since the last barrier are dropped."""
-        with self._lock:
-            if self._error is None:
-                self._error = error
-                self.state = RunState.PAUSED
-                for outbox in self._outboxes.values():
-                    outbox.fail(error)
-
-    def close(self) -> None:
-        """The coordinator is done with this generation."""
-        with self._lock:
-            self.state = RunState.DONE if self._error is None else self.state
-            self._error = self._error or StepError(f"generation {self.generation} of run {self.run} is closed")
-            for outbox in self._outboxes.values():
-                outbox.close()
-
-    def describe_pass(self) -> dict[str, float]:
-        """Seconds per phase since the last question."""
-        with self._lock:
-            return self.phases.take()
-
     def held_state(self) -> dict[str, NDArray[Any]]:
-        """The stack between passes, for a barrier."""
         with self._lock:
             self._check_alive()
             if self._pass is not None and not self._pass.complete:
                 raise StepError(f"a barrier was asked for at step {self._pass.due} of {len(self._pass.sizes)}")
             return self._stack.state()
 
+    def _joined(self, header: common_pb2.StepHeader) -> split_training_pb2.ServerFrame:
+        return split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined())
+
+    def _left_at(self) -> str:
+        return f"step {self._pass.due if self._pass else 0}"
+
     def _pieces(self, rows: int) -> list[int]:
         return [piece.stop - piece.start for piece in micro_batches(rows, self._micro_batches)]
 
-    def _check_alive(self) -> None:
-        if self._error is not None:
-            raise self._error
-
     def _check_header(self, party: str, header: common_pb2.StepHeader) -> AnnouncedPass:
-        if header.sender != party:
-            raise StepError(f"a frame on the stream of {party!r} claims to be from {header.sender!r}")
-        if (header.run, header.generation) != (self.run, self.generation):
-            raise StepError(
-                f"{party!r} sent a frame for run {header.run!r} generation {header.generation}; "
-                f"this stream is for run {self.run!r} generation {self.generation}"
-            )
+        self._check_origin(party, header)
         current = self._pass
         if current is None:
             raise StepError(f"{party!r} sent a tensor before a pass was opened")
@@ -365,10 +301,6 @@ class StackSession:
             self._send(party, micro_batch.first_activation)
         if micro_batch.gradient is not None and (party != self._label_holder or micro_batch.head_gradient is not None):
             self._send(party, micro_batch.gradient)
-
-    def _send(self, party: str, frame: ServerFrame) -> None:
-        if party in self._outboxes:
-            self._outboxes[party].put(frame)
 
     def _header(self, current: AnnouncedPass, number: int, piece: int) -> common_pb2.StepHeader:
         return common_pb2.StepHeader(

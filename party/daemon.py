@@ -5,12 +5,12 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import structlog
 
 from kernel.errors import PeerError, StepError, TertiumError
+from kernel.gan.spec import GAN_JOBS
 from kernel.process import configure_logging, load_identity, stop_signal, transcript_recorder
 from kernel.version import VERSION
 from kernel.wire.channel import dial
@@ -20,12 +20,15 @@ from kernel.wire.meter import LinkMeter, MeteredChannel
 from kernel.wire.stream import DuplexStream
 from party.lobby import Lobby
 from party.rows.builtin import default_data_directory
+from party.run_session import RunSession
 from party.session import PartySession
 from party.settings import PartySettings
 from protos.v1 import (
     coordination_pb2,
     coordination_pb2_grpc,
     dealing_pb2_grpc,
+    gan_training_pb2_grpc,
+    plan_pb2,
     relay_pb2_grpc,
     split_training_pb2_grpc,
 )
@@ -66,6 +69,7 @@ class PartyDaemon:
         self._coordination = coordination_pb2_grpc.CoordinationStub(to_coordinator)
         self._stubs: dict[str, Any] = {
             "split_training": split_training_pb2_grpc.SplitTrainingStub(to_server),
+            "gan_training": gan_training_pb2_grpc.GanTrainingStub(to_server),
             "relay": relay_pb2_grpc.RelayStub(to_server),
             "dealing": dealing_pb2_grpc.DealingStub(to_coordinator),
         }
@@ -73,7 +77,7 @@ class PartyDaemon:
         to_lobby = MeteredChannel(self._server_channel, settings.name, server.name, LinkMeter(), self._recorder)
         self._lobby = Lobby(settings, identity, relay_pb2_grpc.RelayStub(to_lobby).Exchange)
         self._orders: queue.SimpleQueue[tuple[AttendStream, coordination_pb2.PartyOrder]] = queue.SimpleQueue()
-        self._session: PartySession | None = None
+        self._session: RunSession | None = None
         self._aborted: TertiumError | None = None
 
     def attend_until(self, stop: threading.Event) -> None:
@@ -159,19 +163,12 @@ class PartyDaemon:
             raise StepError(
                 f"{self._settings.name!r} is not in generation {order.generation} of run {order.run!r}; prepare it first"
             )
-        steps: dict[str, Callable[[], None]] = {
-            "begin": lambda: report.begun.CopyFrom(session.begin(order.begin)),
-            "train_epoch": lambda: report.epoch_done.CopyFrom(session.train_epoch(order.train_epoch)),
-            "evaluate": lambda: report.evaluated.CopyFrom(session.evaluate(order.evaluate)),
-            "hold_barrier": lambda: report.barrier_held.CopyFrom(session.hold_barrier(order.hold_barrier)),
-            "predict": lambda: report.predicted.CopyFrom(session.predict()),
-            "finish": lambda: report.finished.CopyFrom(session.finish()),
-        }
-        if kind not in steps:
-            raise StepError(f"unknown order {kind!r}; run one version everywhere")
-        steps[kind]()
+        answers = session.answers(order, report)
+        if kind not in answers:
+            raise StepError(f"unknown order {kind!r} in a run of this job; run one version everywhere")
+        answers[kind]()
 
-    def _open(self, stream: AttendStream, order: coordination_pb2.PartyOrder) -> PartySession:
+    def _open(self, stream: AttendStream, order: coordination_pb2.PartyOrder) -> RunSession:
         if self._session is not None:
             self._session.close()
         self._meter.take()
@@ -179,7 +176,7 @@ class PartyDaemon:
         def progress(message: coordination_pb2.Progress) -> None:
             stream.send(coordination_pb2.PartyReport(run=order.run, generation=order.generation, progress=message))
 
-        self._session = PartySession(
+        self._session = _session_of(order.prepare.plan.job)(
             self._settings,
             self._identity,
             run=order.run,
@@ -191,3 +188,12 @@ class PartyDaemon:
         if self._aborted is not None:  # it came after the order, before the session it is about
             raise self._aborted
         return self._session
+
+
+def _session_of(job: plan_pb2.JobKind) -> type[RunSession]:
+    """The sessions that carry out a job's plans; which jobs this party accepts is its policy's to say."""
+    if job in GAN_JOBS:
+        from party.gan.session import GanSession
+
+        return GanSession
+    return PartySession

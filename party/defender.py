@@ -29,16 +29,16 @@ from kernel.network import ActivationName, OptimizerSpec
 from kernel.optimizers import check_state
 
 
-def check_tensorflow(me: str) -> None:
-    """Whether a defender can be trained here; imports nothing.
+def check_tensorflow(me: str, what: str, extra: str) -> None:
+    """Whether ``what`` (of the plan) can be trained here; imports nothing. ``extra`` is tertium's that brings it.
 
     Raises:
       SettingsError: TensorFlow is not installed.
     """
     if find_spec("tensorflow") is None:
         raise SettingsError(
-            f"the plan has a defender, which needs TensorFlow at every party; at {me!r} it is not installed: "
-            'pip install "tertium[defender]"'
+            f"the plan has {what}, which needs TensorFlow at every party; at {me!r} it is not installed: "
+            f'pip install "tertium[{extra}]"'
         )
 
 

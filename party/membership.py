@@ -29,6 +29,11 @@ class Membership:
         return [name for name in self.names if name != self.me]
 
     @cached_property
+    def place(self) -> int:
+        """This party's place among ``names``, from 0; the origin of what its generators make."""
+        return self.names.index(self.me)
+
+    @cached_property
     def part(self) -> plan_pb2.PartyPlan:
         return part_of(self.plan, self.me)
 

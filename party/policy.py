@@ -3,10 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from kernel.errors import PolicyError, RowsError
+from kernel.gan.spec import GAN_JOBS
 from party.settings import PolicySettings
 from protos.v1 import plan_pb2
 
-_JOB_NAMES = {plan_pb2.JOB_KIND_SPLIT_NN: "split_nn"}
+_JOB_NAMES = {
+    plan_pb2.JOB_KIND_SPLIT_NN: "split_nn",
+    plan_pb2.JOB_KIND_PRIVGAN: "privgan",
+    plan_pb2.JOB_KIND_GAN: "gan",
+}
 
 
 def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: Mapping[str, Sequence[str]]) -> None:
@@ -16,7 +21,7 @@ def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: 
       tables: column names of each declared table, in order (ranges are resolved against it).
 
     Raises:
-      PolicyError: job kind, defender, peer, table or column that the policy does not accept.
+      PolicyError: job kind, defender, synthetic rows, peer, table or column that the policy does not accept.
     """
     job = _JOB_NAMES.get(plan.job, "unspecified")
     if job not in policy.job_kinds:
@@ -28,13 +33,19 @@ def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: 
             f"the plan has a defender, which sends h1 to every party; the policy of {me!r} does not accept that: "
             "set policy.reveal_h1 = true there, or remove [defender] from the plan"
         )
+    if plan.job in GAN_JOBS and not policy.synthetic_rows:
+        raise PolicyError(
+            f"a plan of job {job} makes synthetic rows like this party's, without differential privacy, and sends them to the "
+            f"coordinator; the policy of {me!r} does not accept that: set policy.synthetic_rows = true there"
+        )
     mine = part_of(plan, me)
     for party in plan.parties:
         if party.name != me and party.name not in policy.peers:
             raise PolicyError(f"{me!r} has not pinned {party.name!r}; add its fingerprint to policy.peers to accept it")
-    check_columns(me, mine.table, list(mine.columns), policy.columns, tables)
-    if mine.label:
-        check_columns(me, mine.table, [mine.label], policy.labels, tables, use="label")
+    for table in filter(None, (mine.table, mine.holdout)):
+        check_columns(me, table, list(mine.columns), policy.columns, tables)
+        if mine.label:
+            check_columns(me, table, [mine.label], policy.labels, tables, use="label")
 
 
 def check_columns(

@@ -144,7 +144,7 @@ def compare_order(rows: RunRows, links: PeerLinks, membership: Membership) -> No
     Raises:
       RowsError: counts or orders differ; says the counts. WireError: a peer was given another plan.
     """
-    header, parties, plan_hash = membership.header(), membership.names, membership.plan_hash
+    header, parties = membership.header(), membership.names
     peers = sorted(links.links)
     if parties[0] == membership.me:
         key = bytes(SecureRandomness().key())
@@ -154,19 +154,36 @@ def compare_order(rows: RunRows, links: PeerLinks, membership: Membership) -> No
         key = relay_pb2.AlignmentKey.FromString(links.receive(parties[0], "alignment_key", header)).key
     mine = summary(rows, key)
     message = relay_pb2.AlignmentSummary(
-        rows=mine.rows, order_hash=mine.order_hash, plan_hash=plan_hash
+        rows=mine.rows, order_hash=mine.order_hash, plan_hash=membership.plan_hash
     ).SerializeToString()
     for peer in peers:
         links.send(peer, "order_hash", message, header)
     theirs = {}
     for peer in peers:
         answer = relay_pb2.AlignmentSummary.FromString(links.receive(peer, "order_hash", header))
-        if answer.plan_hash != plan_hash:
-            raise WireError(
-                f"{peer!r} was given another plan than {header.sender!r}; the coordinator or the versions differ"
-            )
+        _check_plan_hash(answer.plan_hash, peer, membership)
         theirs[peer] = Summary(rows=answer.rows, order_hash=answer.order_hash)
     check_alignment(mine, theirs)
+
+
+def compare_plans(links: PeerLinks, membership: Membership) -> None:
+    """Hold this party's plan to everyone's where rows need no common order: no coordinator can give two parties two plans.
+
+    Raises:
+      WireError: a peer was given another plan.
+    """
+    header = membership.header()
+    for peer in sorted(links.links):
+        links.send(peer, "plan_hash", membership.plan_hash, header)
+    for peer in sorted(links.links):
+        _check_plan_hash(links.receive(peer, "plan_hash", header), peer, membership)
+
+
+def _check_plan_hash(found: bytes, peer: str, membership: Membership) -> None:
+    if found != membership.plan_hash:
+        raise WireError(
+            f"{peer!r} was given another plan than {membership.me!r}; the coordinator or the versions differ"
+        )
 
 
 def summary(rows: RunRows, key: bytes) -> Summary:

@@ -1,4 +1,4 @@
-"""One generation of one run at a party: obeys the coordinator's orders, within the party's own policy."""
+"""One generation of one split-training run at a party: obeys the coordinator's orders, within the party's own policy."""
 
 import time
 from collections.abc import Callable
@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices, Split, batch_sizes, epoch_order, micro_batches, split_rows
 from kernel.defender_plan import DefenderSpec, defender_spec
-from kernel.durable import BarrierStore, write_durably
-from kernel.errors import SettingsError, StepError, TertiumError, WireError
+from kernel.errors import SettingsError, StepError, WireError
 from kernel.gaussian_noise import GaussianNoise
 from kernel.initialisation import glorot_rows
-from kernel.plan_message import check_plan_message, safe_run_name
+from kernel.plan_message import safe_run_name
 from kernel.randomness import SecureRandomness
 from kernel.run_state import RunState, advance
-from kernel.wire.identity import Identity
-from kernel.wire.meter import LinkMeter
 from party.defender import Defender, check_tensorflow, import_tensorflow, initial_defender
 from party.defender_share import DefenderShares
 from party.first_layer.assembly import make_first_layer, norm_bounds
@@ -26,18 +23,14 @@ from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.first_layer.row_noise import RowNoise
 from party.label_head import LabelHead
 from party.label_protection import Protection, label_protection
-from party.membership import Membership
-from party.peer_links import PeerLinks
-from party.policy import check_columns, check_plan
+from party.policy import check_columns
 from party.predictions import write_predictions
 from party.release import evaluate_outputs
 from party.rows.encoding import RowEncoder
 from party.rows.labels import LabelEncoder
-from party.rows.loaders import declared_columns
 from party.run_rows import RunRows, all_rows, compare_order, open_rows
-from party.settings import PartySettings
-from party.training import LabelSide, Trainer, TrainStream, join_training
-from party.usage import Usage, UsageTotals
+from party.run_session import RunSession
+from party.training import LabelSide, Trainer, join_training
 from protos.v1 import common_pb2, coordination_pb2, plan_pb2
 
 _log = structlog.get_logger()
@@ -45,57 +38,26 @@ _FIRST_LAYER, _LABEL_HEAD, _ROWS, _LABELS = "first_layer", "label_head", "row_en
 _DEFENDER, _NOISE = "defender", "z1_noise"
 
 
-class PartySession:
-    """States as in kernel/run_state.py. Orders come from one thread; `interrupt` may come from another.
+class PartySession(RunSession):
+    """A run of job split_nn; what it shares with other jobs' sessions is in run_session.py."""
 
-    Args:
-      stubs: split_training, relay and dealing stubs on metered channels; meter: of those channels;
-      send_progress: called with Progress messages while an epoch runs.
-    """
-
-    def __init__(
-        self,
-        settings: PartySettings,
-        identity: Identity,
-        *,
-        run: str,
-        generation: int,
-        stubs: dict[str, Any],
-        meter: LinkMeter,
-        send_progress: Callable[[coordination_pb2.Progress], None],
-    ) -> None:
-        self.run, self.generation = safe_run_name(run), generation
-        self._settings, self._identity, self._stubs, self._meter = settings, identity, stubs, meter
-        self._send_progress = send_progress
-        self._directory = settings.state_directory / self.run
-        self.state = RunState.JOINED
-        self._links: PeerLinks | None = None
-        self._stream: TrainStream | None = None
-        self._interrupted: TertiumError | None = None
-        self._first_layer: FirstLayer | None = None
-        self._defender: Defender | None = None
-        self._noise: RowNoise | None = None
-        self._opened: RunRows | None = None
-        self._usage = UsageTotals(meter)
-        self._relayed: UsageTotals | None = None
+    _first_layer: FirstLayer | None = None
+    _defender: Defender | None = None
+    _noise: RowNoise | None = None
+    _opened: RunRows | None = None
 
     # --- orders, in the order of a run -------------------------------------------------------------------------
 
     def prepare(self, order: coordination_pb2.Prepare) -> coordination_pb2.Prepared:
         """Policy first, then peers, then rows."""
-        check_plan_message(order.plan)
+        tables = self._accept(order.plan)
         self._predict_table, self._request = order.predict_table, order.request
-        tables = {name: list(declared_columns(table)) for name, table in self._settings.tables.items()}
-        check_plan(self._settings.policy, order.plan, self._settings.name, tables)
-        self._membership = Membership(self._settings.name, self.run, self.generation, order.plan)
-        self._plan, self._network = order.plan, self._membership.network
-        self._holds_label, self._part = self._membership.holds_label, self._membership.part
+        self._network, self._holds_label = self._membership.network, self._membership.holds_label
         self._defender_spec = None if self._predict_table else defender_spec(self._plan)
         if self._defender_spec is not None:
-            check_tensorflow(self._settings.name)
-        self._check_generation()
-        self._store = BarrierStore(self._directory / "barriers", self._membership.plan_hash)
-        self._links = self._meet_peers()
+            check_tensorflow(self._settings.name, "a defender", "defender")
+        self._open_generation()
+        self._meet_peers()
         if self._predict_table:
             offers = self._settings.policy.columns
             check_columns(self._settings.name, self._predict_table, list(self._part.columns), offers, tables)
@@ -109,7 +71,7 @@ class PartySession:
 
     def begin(self, order: coordination_pb2.Begin) -> coordination_pb2.Begun:
         """Weights of a barrier, or new ones; then the protocol's set-up and the stream to the neutral server."""
-        if list(order.encoded_columns)[self._membership.names.index(self._settings.name)] != self._encoder.width:
+        if list(order.encoded_columns)[self._membership.place] != self._encoder.width:
             raise WireError(
                 f"the coordinator counts {list(order.encoded_columns)} encoded columns; here there are {self._encoder.width}"
             )
@@ -123,8 +85,8 @@ class PartySession:
         head = LabelHead(self._network) if self._holds_label else None
         self._defender = self._make_defender(self._defender_spec) if self._defender_spec is not None else None
         self._noise = self._row_noise()
-        if order.barrier in self._store.held():
-            parts = self._store.load(order.barrier)
+        parts = self._load_barrier(order.barrier)
+        if parts is not None:
             self._block.load(parts[_FIRST_LAYER])
             if self._noise is not None and not self._predict_table:
                 self._noise.load(parts.get(_NOISE, {}))
@@ -132,10 +94,6 @@ class PartySession:
                 head.load(parts[_LABEL_HEAD])
             if self._defender is not None:
                 self._defender.load(parts[_DEFENDER])
-        elif order.barrier != 0:
-            raise StepError(
-                f"barrier {order.barrier} is not held by {self._settings.name!r}; held: {self._store.held()}"
-            )
         self._head = head
         wait = self._settings.wait_seconds
         self._first_layer = make_first_layer(
@@ -151,14 +109,14 @@ class PartySession:
         self._labels: NDArray[Any] = np.empty(0)
         if head is not None and not self._predict_table:
             self._labels = self._rows.encode_labels(self._label_encoder)
-        self._stream = join_training(self._stubs["split_training"], self._membership, wait)
+        stream = self._stream = join_training(self._stubs["split_training"], self._membership, wait)
         self._check_interrupted()
         self._trainer = Trainer(
             self._membership,
             block=self._block,
             first_layer=self._first_layer,
             label_side=None if head is None else LabelSide(head, self._labels, self._label_protection()),
-            stream=self._stream,
+            stream=stream,
             wait_seconds=wait,
             defender=self._defender_shares(self._defender) if self._defender is not None else None,
         )
@@ -232,32 +190,22 @@ class PartySession:
         _log.info("predicted", run=self.run, rows=rows, file=str(file))
         return coordination_pb2.Predicted(rows=rows, file=str(file.relative_to(self._settings.state_directory)))
 
-    def finish(self) -> coordination_pb2.Finished:
-        self._take_usage()
-        self.state = advance(self.state, RunState.DONE)
-        self.close()
-        return coordination_pb2.Finished(
-            links=self._usage.totals(), relayed=self._relayed.totals() if self._relayed is not None else ()
-        )
-
-    # --- life --------------------------------------------------------------------------------------------------
-
-    def interrupt(self, error: TertiumError) -> None:
-        """Wake whatever waits; the order in progress fails with ``error``."""
-        self._interrupted = error
-        for link in (self._links, self._stream):
-            if link is not None:
-                link.interrupt(error)
+    def answers(
+        self, order: coordination_pb2.PartyOrder, report: coordination_pb2.PartyReport
+    ) -> dict[str, Callable[[], None]]:
+        return {
+            "begin": lambda: report.begun.CopyFrom(self.begin(order.begin)),
+            "train_epoch": lambda: report.epoch_done.CopyFrom(self.train_epoch(order.train_epoch)),
+            "evaluate": lambda: report.evaluated.CopyFrom(self.evaluate(order.evaluate)),
+            "hold_barrier": lambda: report.barrier_held.CopyFrom(self.hold_barrier(order.hold_barrier)),
+            "predict": lambda: report.predicted.CopyFrom(self.predict()),
+            "finish": lambda: report.finished.CopyFrom(self.finish()),
+        }
 
     def close(self) -> None:
-        if self.state is not RunState.DONE:
-            self.state = RunState.PAUSED
         if self._first_layer is not None:
             self._first_layer.close()
-        if self._stream is not None:
-            self._stream.close(flush_seconds=1.0 if self.state is RunState.DONE else 0.0)
-        if self._links is not None:
-            self._links.close()
+        super().close()
         if self._opened is not None:
             self._opened.close()
 
@@ -271,33 +219,6 @@ class PartySession:
                 f'beaver holds E and U of all rows in memory, and table {table!r} of {self._settings.name!r} says storage = "disk"; '
                 'use protocol = "masked_sum", or storage = "memory"'
             )
-
-    def _check_generation(self) -> None:
-        """A generation is used once: masks, triples and keys derive from it. Noted on disk before anything is."""
-        path = self._directory / "generation"
-        last = int(path.read_text()) if path.exists() else 0
-        if self.generation <= last:
-            raise StepError(
-                f"generation {self.generation} of run {self.run!r} is not new here; the last one was {last}"
-            )
-        write_durably(path, str(self.generation).encode())
-
-    def _meet_peers(self) -> PeerLinks:
-        self._check_interrupted()
-        pins = {name: self._settings.policy.peers[name] for name in self._membership.peers}
-        links = PeerLinks(
-            self._stubs["relay"].Exchange,
-            self._identity,
-            pins,
-            mailbox=self.run,
-            generation=self.generation,
-            wait_seconds=self._settings.wait_seconds,
-        )
-        self._links = links
-        self._check_interrupted()
-        self._relayed = UsageTotals(links.meter)
-        links.meet()
-        return links
 
     def _load(self, table: str, label: str) -> RunRows:
         self._check_storage(table)
@@ -339,13 +260,6 @@ class PartySession:
         """From this party's own key, so that neither server nor coordinator knows where training started."""
         key = self._initialisation_key()
         return glorot_rows(key, self._network.seed, self._encoder.names, fan_in, self._network.widths[0])
-
-    def _initialisation_key(self) -> bytes:
-        path = self._settings.state_directory / "initialisation.key"
-        if not path.exists():
-            write_durably(path, SecureRandomness().key())
-            path.chmod(0o600)
-        return path.read_bytes()
 
     def _make_defender(self, spec: DefenderSpec) -> Defender:
         import_tensorflow(self._settings.tensorflow_threads)
@@ -393,23 +307,3 @@ class PartySession:
                 )
 
         return report
-
-    def _rounds(self) -> int:
-        return (self._stream.rounds if self._stream else 0) + (self._links.rounds if self._links else 0)
-
-    def _take_usage(self) -> tuple[Usage, Usage]:
-        return self._usage.take(), self._relayed.take() if self._relayed is not None else []
-
-    def _end_account(self) -> None:
-        """What was spent so far is no epoch's. Not when an epoch is ordered: by then a peer may have sent its first opening."""
-        self._take_usage()
-
-    def _check_interrupted(self) -> None:
-        """Called before a stream is opened, and when it is set: `interrupt` has met the stream, or is met here."""
-        if self._interrupted is not None:
-            raise self._interrupted
-
-    def _require_links(self) -> PeerLinks:
-        if self._links is None:
-            raise StepError("peers were not met yet")
-        return self._links

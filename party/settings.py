@@ -22,7 +22,9 @@ class PolicySettings(Settings):
     """What this party accepts from a plan; everything not named is refused, before any row is read."""
 
     peers: dict[str, str] = Field(description="party name -> certificate fingerprint, `sha256:…` (tertium certs show)")
-    job_kinds: tuple[Literal["split_nn"], ...] = Field(("split_nn",), description="job kinds this party takes part in")
+    job_kinds: tuple[Literal["split_nn", "privgan", "gan"], ...] = Field(
+        ("split_nn",), description="job kinds this party takes part in"
+    )
     columns: dict[str, tuple[str, ...]] = Field(
         description="table -> columns (or ranges V1..V14) a plan may use as input"
     )
@@ -30,10 +32,13 @@ class PolicySettings(Settings):
         default_factory=dict,
         description="table -> columns a plan may use as its label; training gives a label away to every role",
     )
-
     reveal_h1: bool = Field(
         False,
         description="accept plans with a defender: every party, this one too, is sent h1, from which it may learn rows of others",
+    )
+    synthetic_rows: bool = Field(
+        False,
+        description="accept plans that make synthetic rows like this party's (without differential privacy) and send them out",
     )
 
     @field_validator("peers")
@@ -60,7 +65,9 @@ class PartySettings(Settings):
     )
     wait_seconds: float = Field(60.0, gt=0, description="longest wait for any other process within a run")
     tensorflow_threads: int = Field(
-        0, ge=0, description="threads of one TensorFlow operation, which only a defender needs; 0: half the cores"
+        0,
+        ge=0,
+        description="threads of one TensorFlow operation, which only a defender and GANs need; 0: half the cores",
     )
     log_json: bool = Field(False, description="JSON lines instead of readable ones")
     transcript_directory: ConfigPath | None = Field(None, description="evaluators only: record every received message")

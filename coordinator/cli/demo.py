@@ -19,8 +19,8 @@ def demo(
 
     from coordinator.cli.overrides import with_protocol
     from coordinator.cli.training import train_here
+    from coordinator.job_plan import parse_job_plan
     from coordinator.local.attacks import attack_options
-    from coordinator.plan import parse_plan
     from kernel.errors import SettingsError
 
     plans = files("coordinator.local") / "plans"
@@ -29,5 +29,5 @@ def demo(
         raise SettingsError(f"there is no demo {name!r}; demos are {', '.join(known)}")
     text = (plans / f"{name}.toml").read_text(encoding="utf-8")
     text = with_protocol(text, protocol, f"the demo plan {name}")
-    plan, options = parse_plan(text, f"the demo plan {name}"), attack_options(attacks, None, local=True)
+    plan, options = parse_job_plan(text, f"the demo plan {name}"), attack_options(attacks, None, local=True)
     train_here(text, plan, "", runs, resume=False, baseline=True, attacks=options)

@@ -1,12 +1,13 @@
 """The operator's end: submits plans, watches runs, fetches their files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
 
 from coordinator.event_message import decode_event
+from coordinator.fetched_files import RUN_FILES, is_fetched
 from coordinator.run_store import Event
 from kernel.durable import write_durably
 from kernel.errors import BadInputError, PeerError, WireError
@@ -18,7 +19,6 @@ from kernel.wire.failures import error_of_rpc
 from protos.v1 import operation_pb2, operation_pb2_grpc
 
 _CALL_SECONDS = 30.0
-_FETCHED = frozenset({"plan.toml", "events.jsonl", "metrics.json"})
 
 
 class OperatorClient:
@@ -71,6 +71,14 @@ class OperatorClient:
         reply = self._call(self._stub.SubmitPrediction, operation_pb2.PredictionRequest(run=run, table=table))
         return safe_run_name(reply.run), reply.first_event
 
+    def sample(self, run: str, party: str, rows_per_class: int, classes: Sequence[int], seed: int) -> tuple[str, int]:
+        """Synthetic rows of one party's generators; `fetch` brings them once the event `sampled` says which file."""
+        request = operation_pb2.SampleRequest(
+            run=run, party=party, rows_per_class=rows_per_class, classes=classes, seed=seed
+        )
+        reply = self._call(self._stub.Sample, request)
+        return safe_run_name(reply.run), reply.first_event
+
     def cancel(self, run: str) -> None:
         self._call(self._stub.Cancel, operation_pb2.CancelRequest(run=run))
 
@@ -83,13 +91,13 @@ class OperatorClient:
             raise error_of_rpc(error, self._peer) from error
 
     def fetch(self, run: str, directory: Path) -> None:
-        """Plan, events and metrics of a run into ``directory``; a file that is equal is left alone."""
+        """Plan, events, metrics and synthetic rows of a run into ``directory``; a file that is equal is left alone."""
         parts: dict[str, bytearray] = {}
         try:
             for part in self._stub.FetchRun(operation_pb2.FetchRunRequest(run=run), timeout=_CALL_SECONDS):
-                if part.path not in _FETCHED:
+                if not is_fetched(part.path):
                     raise WireError(
-                        f"the coordinator sent a file called {part.path!r}; wanted {', '.join(sorted(_FETCHED))}"
+                        f"the coordinator sent a file called {part.path!r}; wanted {', '.join(sorted(RUN_FILES))} and samples"
                     )
                 parts.setdefault(part.path, bytearray()).extend(part.data)
         except grpc.RpcError as error:

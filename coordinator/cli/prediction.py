@@ -7,6 +7,7 @@ from rich.console import Console
 
 from coordinator.cli.operator_client import OperatorClient
 from coordinator.cli.progress import follow
+from coordinator.job_plan import split_plan
 from coordinator.plan import Plan
 from coordinator.run_store import RunRecord
 from kernel.errors import BadInputError
@@ -30,9 +31,9 @@ def predict_local(run: str, data: str, runs: Path) -> None:
     from coordinator.local.federation import PREDICT_TABLE, LocalFederation
 
     record = RunRecord.load(runs / run)
-    table = next(iter(record.plan.parties)).table
-    sections = _sections(record.plan, table, data)
-    with LocalFederation(runs / run, record.plan, extra_tables={PREDICT_TABLE: sections}) as federation:
+    plan = split_plan(record.plan, "predict")
+    sections = _sections(plan, plan.parties[0].table, data)
+    with LocalFederation(runs / run, plan, extra_tables={PREDICT_TABLE: sections}) as federation:
         event = _follow(federation.client, run, PREDICT_TABLE)
         Console().print(f"file: {federation.roles / event['party'] / 'state' / event['file']}")
 

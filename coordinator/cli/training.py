@@ -11,8 +11,10 @@ from coordinator.cli.aftermath import judge_here, write_run_report
 from coordinator.cli.operator_client import OperatorClient
 from coordinator.cli.overrides import with_protocol
 from coordinator.cli.progress import follow
+from coordinator.gan_plan import GanPlan
+from coordinator.job_plan import JobPlan, parse_job_plan, protocol_of
 from coordinator.local.attacks import AttackOptions, Recording
-from coordinator.plan import Plan, parse_plan, read_plan_text
+from coordinator.plan import read_plan_text
 from coordinator.report.quantities import duration
 from coordinator.run_store import RunRecord
 from kernel.errors import PeerError, SettingsError
@@ -33,10 +35,10 @@ def run_local(
     """Every role as a child process; returns the run directory."""
     if resume is not None:
         plan_text = read_plan_text(runs / resume / "plan.toml")
-        plan, run = parse_plan(plan_text, f"the plan of run {resume}"), resume
+        plan, run = parse_job_plan(plan_text, f"the plan of run {resume}"), resume
     else:
         plan_text = with_protocol(read_plan_text(_named(plan_file)), protocol, str(plan_file))
-        plan, run = parse_plan(plan_text, str(plan_file)), ""
+        plan, run = parse_job_plan(plan_text, str(plan_file)), ""
     return train_here(
         plan_text, plan, run, runs, resume=resume is not None, baseline=baseline, record=record, attacks=attacks
     )
@@ -44,7 +46,7 @@ def run_local(
 
 def train_here(
     plan_text: str,
-    plan: Plan,
+    plan: JobPlan,
     run: str,
     runs: Path,
     *,
@@ -59,10 +61,12 @@ def train_here(
     from coordinator.local.federation import LocalFederation
 
     console, attacks = console or Console(), attacks or AttackOptions()
+    of_gans = isinstance(plan, GanPlan)
     run = run or f"{plan.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     directory = runs / run
-    recording, trained = Recording(directory, record, attacks), False
-    console.print(f"run {run}: {len(plan.parties)} parties, {plan.first_layer.protocol}, roles on loopback")
+    # an attack on a split network reads what roles received, one on GANs what they hold
+    recording, trained = Recording(directory, record, AttackOptions() if of_gans else attacks), False
+    console.print(f"run {run}: {_what(plan)}, roles on loopback")
     try:
         with LocalFederation(
             directory, plan, transcripts=recording.directory, transcript_scope=recording.scope
@@ -84,6 +88,7 @@ def train_here(
     finally:
         if not trained:
             recording.discard()
+    baseline = baseline and not of_gans
     judge_here(directory, federation, recording, attacks, baseline=baseline, report=report, console=console)
     return directory
 
@@ -110,12 +115,12 @@ def run_remote(
         if resume is not None:
             run, first = client.resume(resume)
             client.fetch(run, runs / run)
-            plan = parse_plan(read_plan_text(runs / run / "plan.toml"))
+            plan = parse_job_plan(read_plan_text(runs / run / "plan.toml"))
         else:
             plan_text = with_protocol(read_plan_text(_named(plan_file)), protocol, str(plan_file))
-            plan = parse_plan(plan_text, str(plan_file))
+            plan = parse_job_plan(plan_text, str(plan_file))
             run, first = client.submit(plan_text)
-        console.print(f"run {run}: {len(plan.parties)} parties, {plan.first_layer.protocol}")
+        console.print(f"run {run}: {_what(plan)}")
         try:
             follow(client.watch(run, first), plan.epochs, console)
         finally:
@@ -124,6 +129,11 @@ def run_remote(
         client.close()
     write_run_report(runs / run, console)
     return runs / run
+
+
+def _what(plan: JobPlan) -> str:
+    job = "" if plan.job == "split_nn" else f"{plan.job}, "
+    return f"{job}{len(plan.parties)} parties, {protocol_of(plan)}"
 
 
 def _named(plan_file: Path | None) -> Path:

@@ -23,8 +23,9 @@ from coordinator.certificate_authority import (
     write_key,
 )
 from coordinator.cli.operator_client import OperatorClient
+from coordinator.gan_plan import GanPartyPlan, GanPlan
+from coordinator.job_plan import JobPlan
 from coordinator.local.links.placement import COORDINATOR, NEUTRAL_SERVER, OPERATOR, Loopback, Placement
-from coordinator.plan import Plan
 from kernel.durable import write_durably
 from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
 from kernel.wire.identity import Peer, fingerprint, load_certificate
@@ -51,7 +52,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
     def __init__(
         self,
         run_directory: Path,
-        plan: Plan,
+        plan: JobPlan,
         *,
         extra_tables: dict[str, dict[str, Any]] | None = None,
         transcripts: Path | None = None,
@@ -216,7 +217,10 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
     def _party(self, name: str, names: list[str]) -> None:
         party = next(one for one in self._plan.parties if one.name == name)
         address = self._placement.address
-        tables = {party.table: local_table(self._plan, party.table), **self._extra_tables}
+        declared = [party.table]
+        if isinstance(party, GanPartyPlan) and party.holdout is not None:
+            declared.append(party.holdout)
+        tables = {**{table: local_table(self._plan, table) for table in declared}, **self._extra_tables}
         pins = {
             other: fingerprint(load_certificate((self.roles / "certs" / f"{other}.pem").read_bytes(), other))
             for other in names
@@ -233,12 +237,18 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
                 "policy": {
                     "peers": pins,
                     "columns": {table: list(party.columns) for table in tables},
-                    "labels": {party.table: [party.label]} if party.label else {},
-                    "reveal_h1": self._plan.defender is not None,  # one person owns all roles
+                    "labels": {table: [party.label] for table in declared} if party.label else {},
+                    **self._accepted(),
                 },
             },
         )
         self._repeatable_key(self.roles / name / "state" / "initialisation.key")
+
+    def _accepted(self) -> dict[str, Any]:
+        """What a policy must say yes to for this plan; one person owns all roles."""
+        if isinstance(self._plan, GanPlan):
+            return {"job_kinds": [self._plan.job], "synthetic_rows": True}
+        return {"reveal_h1": self._plan.defender is not None}
 
     def _repeatable_key(self, path: Path) -> None:
         if not path.exists():
@@ -254,7 +264,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
         write_durably(self.roles / name / "config.toml", tomli_w.dumps({"name": name, **document}).encode())
 
 
-def local_table(plan: Plan, table: str) -> dict[str, Any]:
+def local_table(plan: JobPlan, table: str) -> dict[str, Any]:
     """A party config's table section: the plan's own, with absolute paths, or the built-in table of that name."""
     if table not in plan.local.tables:
         return {"source": f"builtin:{table}"}

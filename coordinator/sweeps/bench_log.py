@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from coordinator.job_plan import JobPlan
 from coordinator.metrics_file import versions
-from coordinator.plan import Plan
-from kernel.durable import append_durably
+from kernel.durable import append_durably, write_durably
 from kernel.errors import BadInputError
 from kernel.plan_message import plan_hash
 
@@ -48,12 +48,18 @@ def spread_of(values: Sequence[float]) -> Spread:
 
 
 class BenchLog:
-    """``<directory>/benchmarks.jsonl``."""
+    """``<directory>/benchmarks.jsonl``, or a file of another name."""
 
-    def __init__(self, directory: Path) -> None:
-        self._file = directory / LOG_NAME
+    def __init__(self, directory: Path, name: str = LOG_NAME) -> None:
+        self._file = directory / name
 
-    def append(self, bench: str, figures: Mapping[str, Any], plan: Plan | None = None) -> Record:
+    def mend(self) -> None:
+        """Remove a last line that kill -9 left torn, so that the next record has a line of its own."""
+        data = self._file.read_bytes() if self._file.exists() else b""
+        if data and not data.endswith(b"\n"):
+            write_durably(self._file, data[: data.rfind(b"\n") + 1])
+
+    def append(self, bench: str, figures: Mapping[str, Any], plan: JobPlan | None = None) -> Record:
         """Note one record, durably; `Spread` values are written out.
 
         Args:
@@ -67,9 +73,13 @@ class BenchLog:
             "versions": versions(),
             "machine": machine(),
         }
+        self.repeat(record)
+        return record
+
+    def repeat(self, record: Record) -> None:
+        """Note a record as it is, with the versions and the machine it was measured on."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         append_durably(self._file, json.dumps(record))
-        return record
 
     def records(self, bench: str) -> list[Record]:
         """All records of a benchmark, oldest first.

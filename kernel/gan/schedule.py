@@ -1,13 +1,15 @@
 """Which models are trained together, how many steps each party takes with them, and what each step draws.
 
 A *group* is a number of classes whose models are trained stacked; all parties have the same number of steps for each of its
-classes. Rows are drawn uniformly with replacement, ``batch_rows`` a step. All draws are functions of experiment seeds and
-of the class, never of the group: the same models come out however classes are grouped.
+classes. Rows are drawn uniformly with replacement, ``batch_rows`` a step. A party's draws are functions of experiment seeds
+and of the class, never of the group: the same models come out however classes are grouped. Wrong origins depend on the place
+in the groups, because the neutral server is told no classes.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +87,28 @@ def _steps(spec: GanSpec, parties: Sequence[str], label: int, counts: Sequence[i
 def epoch_steps(groups: Sequence[Group]) -> int:
     """Steps of an epoch, one group after the other."""
     return sum(group.longest for group in groups)
+
+
+class Round(NamedTuple):
+    """Exchanged steps ``start`` to ``stop`` - 1 of a group, which the same ``participants`` (places) take."""
+
+    start: int
+    stop: int
+    participants: tuple[int, ...]
+
+
+def rounds(group: Group, steps_per_round: int) -> list[Round]:
+    """The exchanged steps of an epoch in rounds: each ends after ``steps_per_round`` steps, or where participants change."""
+    found: list[Round] = []
+    for stop in sorted(set(group.steps) - {0}):
+        start = found[-1].stop if found else 0
+        participants = group.participants(stop - 1)
+        if len(participants) > 1:
+            found += [
+                Round(first, min(first + steps_per_round, stop), participants)
+                for first in range(start, stop, steps_per_round)
+            ]
+    return found
 
 
 def latent_noise(epoch_seed: int, label: int, step: int, rows: int, width: int) -> NDArray[np.float32]:

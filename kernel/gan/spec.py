@@ -32,6 +32,7 @@ SHARING_MODES: dict[SharingName, plan_pb2.SharingMode] = {
     "fakes": plan_pb2.SHARING_MODE_FAKES,
     "updates": plan_pb2.SHARING_MODE_UPDATES,
 }
+GAN_JOBS = (plan_pb2.JOB_KIND_PRIVGAN, plan_pb2.JOB_KIND_GAN)
 CONVOLUTIONAL_LAYERS = 2
 Name = TypeVar("Name", NetKind, StepsPolicyName, SharingName)
 _MAX_WIDTH = 1 << 16
@@ -126,9 +127,6 @@ def gan_spec(plan: plan_pb2.RunPlan) -> GanSpec:
     message = plan.gan
     nets = message.nets
     kind = _name_of(nets.kind, NET_KINDS, "kind of nets")
-    _check(
-        _finite_positive(nets.learning_rate) and 0 <= nets.beta_1 < 1, "learning_rate must be above 0, beta_1 in [0, 1)"
-    )
     _check(0 < nets.real_label <= 1, f"real_label is {nets.real_label}; it must be above 0 and at most 1")
     _check(1 <= nets.latent <= _MAX_WIDTH, f"latent is {nets.latent}; it must be 1 to {_MAX_WIDTH}")
     _check(1 <= plan.batch_rows <= _MAX_COUNT, f"batches of {plan.batch_rows} rows cannot be drawn")
@@ -157,7 +155,7 @@ def gan_spec(plan: plan_pb2.RunPlan) -> GanSpec:
         generator=_net(kind, nets.generator, "generator"),
         discriminator=_net(kind, nets.discriminator, "discriminator"),
         latent=nets.latent,
-        adam=AdamSpec(nets.learning_rate, nets.beta_1),
+        adam=adam_spec(nets.learning_rate, nets.beta_1),
         real_label=nets.real_label,
         batch_rows=plan.batch_rows,
         steps=_name_of(message.steps, STEPS_POLICIES, "steps policy"),
@@ -169,6 +167,12 @@ def gan_spec(plan: plan_pb2.RunPlan) -> GanSpec:
         evaluation=EvaluationSpec(evaluation.rows, evaluation.epochs, evaluation.members),
         preview_every_epochs=message.preview_every_epochs,
     )
+
+
+def adam_spec(learning_rate: float, beta_1: float) -> AdamSpec:
+    """Raises WireError for numbers with which nothing trains."""
+    _check(_finite_positive(learning_rate) and 0 <= beta_1 < 1, "learning_rate must be above 0, beta_1 in [0, 1)")
+    return AdamSpec(learning_rate, beta_1)
 
 
 def shared_spec(message: plan_pb2.SharedDiscriminatorPlan, kind: NetKind, parties: int) -> SharedSpec:

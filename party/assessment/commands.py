@@ -37,11 +37,7 @@ def evaluate(
     if effort not in ("quick", "full"):
         raise SettingsError(f"--effort is {effort!r}; it is quick or full")
     _check_plan(plan)
-    try:
-        held_under = bytes.fromhex(server_plan)
-    except ValueError:
-        raise SettingsError(f"--server-plan is not hexadecimal; {_EASIER}") from None
-    files = read_run_files(plan, run, party_config, server_state, held_under)
+    files = read_run_files(plan, run, party_config, server_state, _held_under(server_plan))
     attack_run(
         files,
         transcripts,
@@ -51,6 +47,32 @@ def evaluate(
         most_epochs=epochs,
         image=image,
     )
+
+
+@app.command()
+def gan(
+    plan: Annotated[Path, typer.Argument(help="plan message, as the local federation writes it")],
+    run: Annotated[str, typer.Option(help="run of job privgan or gan that was trained")],
+    party_config: Annotated[list[Path], typer.Option(help="config of each party, in the order of the plan")],
+    server_state: Annotated[Path, typer.Option(help="state directory of the neutral server")],
+    server_plan: Annotated[str, typer.Option(help="under what the neutral server holds its barriers, hexadecimal")],
+    out: Annotated[Path, typer.Option(help="JSON result")],
+) -> None:
+    """What `run` calls for GANs, with every file named: membership attacks on the discriminators of all parties and the shared one."""
+    from party.assessment.gan_files import read_gan_files
+    from party.assessment.run_gan_attacks import attack_gans
+
+    _check_plan(plan)
+    attack_gans(read_gan_files(plan, run, party_config, server_state, _held_under(server_plan)), out)
+
+
+def _held_under(server_plan: str) -> bytes:
+    from kernel.errors import SettingsError
+
+    try:
+        return bytes.fromhex(server_plan)
+    except ValueError:
+        raise SettingsError(f"--server-plan is not hexadecimal; {_EASIER}") from None
 
 
 def _check_plan(file: Path) -> None:

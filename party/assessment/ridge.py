@@ -4,6 +4,8 @@ Golub, Heath & Wahba 1979: with the singular values of the centred inputs known,
 of a grid costs no further fit.
 """
 
+import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +16,11 @@ Floats = NDArray[np.float64]
 
 PENALTIES: Final = np.logspace(-10, 4, 43)
 """Relative to the mean eigenvalue of the inputs' Gram matrix."""
+
+_KEPT: Final = 64
+_fits: "OrderedDict[bytes, Ridge]" = OrderedDict()
+"""Newest last, by what they were fitted to. Attacks on a view ask for the same fits: of 277 in an attack on two parties' MNIST,
+116 are different, and each takes up to a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +54,21 @@ def fit_ridge(inputs: NDArray[np.float32] | Floats, outputs: NDArray[np.float32]
 
     Guarantees: exact (to rounding) where outputs are linear in the inputs without noise and rows > inputs.
     """
+    key = _digest(inputs) + _digest(outputs)
+    found = _fits.pop(key, None) or _fitted(inputs, outputs)
+    _fits[key] = found
+    if len(_fits) > _KEPT:
+        _fits.popitem(last=False)
+    return found
+
+
+def _digest(values: NDArray[np.float32] | Floats) -> bytes:
+    described = hashlib.blake2b(f"{values.dtype}{values.shape}".encode(), digest_size=32)
+    described.update(np.ascontiguousarray(values).data)
+    return described.digest()
+
+
+def _fitted(inputs: NDArray[np.float32] | Floats, outputs: NDArray[np.float32] | Floats) -> Ridge:
     x, y = np.asarray(inputs, np.float64), np.asarray(outputs, np.float64)
     rows, width = x.shape
     input_mean, output_mean = x.mean(axis=0), y.mean(axis=0)

@@ -13,12 +13,12 @@ from kernel.durable import write_durably
 from kernel.errors import BadInputError
 from party.assessment.attack import AttackResult, Effort, Skipped
 from party.assessment.evaluator import evaluate_attacks
-from party.assessment.image_shape import image_shape
 from party.assessment.recorded_frames import SERVER
 from party.assessment.recorded_view import RecordedViews, read_views
 from party.assessment.recoveries import draw_recoveries
 from party.assessment.run_files import RunFiles
 from party.assessment.view import View
+from party.rows.image_shape import image_shape
 
 
 def attack_run(

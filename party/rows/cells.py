@@ -70,13 +70,13 @@ def check_range(
     return values
 
 
-def check_ids(cells: pa.ChunkedArray, *, file: str, name: str) -> tuple[str, ...]:
+def check_ids(cells: pa.ChunkedArray, *, file: str, name: str, first_row: int | None = None) -> tuple[str, ...]:
     """Row identities as text: 7 stored as a whole number and "7" in a CSV are the same id; "007" is another.
 
     Raises:
       RowsError: a missing id, or a column that holds neither text nor whole numbers.
     """
-    ids: tuple[str, ...] = tuple(check_id_texts(cells, file=file, name=name).to_pylist())
+    ids: tuple[str, ...] = tuple(check_id_texts(cells, file=file, name=name, first_row=first_row).to_pylist())
     return ids
 
 

@@ -11,6 +11,7 @@ from party.rows.cells import check_cells, check_ids
 from party.rows.files import read_columns
 from party.rows.generated import generated_columns, load_generated
 from party.rows.schema import Column, TableSettings, select_columns
+from party.rows.selection import check_some, kept_rows, selected_rows, window_rows
 from party.rows.table import Table
 
 
@@ -43,55 +44,71 @@ def load_table(
         declared columns. May be empty where the table has an id.
 
     Returns:
-      The table in file order, its first ``first_rows`` rows where the settings say so; ``alignment`` orders it.
+      The table in file order, the rows that the settings select (selection.py); ``alignment`` orders it.
       Whatever its ``storage``, it is in memory: streamed_table.py reads in batches.
 
     Raises:
       RowsError: a file that is missing, of another kind, empty or without a column; a cell that its
-        declaration does not allow (file, data row counted from 1 and column are named, the value is not).
+        declaration does not allow (file, data row counted from 1 and column are named, the value is not); a selection
+        that leaves no row.
     """
     declared = declared_columns(settings)
     chosen = tuple(declared) if columns is None else select_columns(tuple(declared), columns)
     if not chosen and settings.id is None:
         raise RowsError(f"Table {name}: no column was asked for and it has no id; name at least one column.")
+    keep = settings.keep
+    read = (
+        chosen if keep is None or keep.column in chosen else (*chosen, *select_columns(tuple(declared), [keep.column]))
+    )
     if settings.generate is not None:
-        return load_generated(name, settings.generate, chosen, rows=settings.first_rows or settings.generate.rows)
-    if settings.builtin is not None:
-        table = load_builtin(name, settings.builtin, data_directory=data_directory, columns=chosen)
-        return _first_rows(table, wanted_rows(name, settings, table.rows))
+        window = window_rows(name, settings, settings.generate.rows)
+        table = load_generated(name, settings.generate, read, rows=window.stop)
+    elif settings.builtin is not None:
+        table = load_builtin(name, settings.builtin, data_directory=data_directory, columns=read)
+        window = window_rows(name, settings, table.rows)
+    else:
+        table = _load_file(name, settings, read, declared)
+        window = range(table.rows)
+    return _selected(table, settings, window, chosen)
+
+
+def _load_file(name: str, settings: TableSettings, chosen: Sequence[str], declared: Mapping[str, Column]) -> Table:
+    """The window's rows of a file; cells before and after are not looked at."""
     path = Path(settings.source).expanduser()
     file = f"Table {name} ({path})"
     wanted = chosen if settings.id is None or settings.id in chosen else (settings.id, *chosen)
     cells: dict[str, pa.ChunkedArray] = read_columns(path, wanted)
-    rows = wanted_rows(name, settings, len(cells[wanted[0]]))
-    cells = {column: values.slice(0, rows) for column, values in cells.items()}
-    ids = None if settings.id is None else check_ids(cells[settings.id], file=file, name=settings.id)
+    window = window_rows(name, settings, len(cells[wanted[0]]))
+    cells = {column: values.slice(window.start, len(window)) for column, values in cells.items()}
+    first = window.start or None  # a window from the beginning counts its rows as the file does
+    key = settings.id
     return Table(
         name=name,
-        ids=ids,
-        rows=rows,
-        values={column: check_cells(cells[column], declared[column], file=file, name=column) for column in chosen},
+        ids=None if key is None else check_ids(cells[key], file=file, name=key, first_row=first),
+        rows=len(window),
+        values={
+            column: check_cells(cells[column], declared[column], file=file, name=column, first_row=first)
+            for column in chosen
+        },
         schema={column: declared[column] for column in chosen},
     )
 
 
-def wanted_rows(name: str, settings: TableSettings, available: int) -> int:
-    """How many of a source's ``available`` rows are used.
-
-    Raises:
-      RowsError: ``first_rows`` asks for more than there are.
-    """
-    if settings.first_rows is None:
-        return available
-    if settings.first_rows > available:
-        raise RowsError(
-            f"Table {name}: first_rows is {settings.first_rows}, and {settings.source} has {available} rows; lower it."
-        )
-    return settings.first_rows
-
-
-def _first_rows(table: Table, rows: int) -> Table:
-    if rows == table.rows:
+def _selected(table: Table, settings: TableSettings, window: range, columns: Sequence[str]) -> Table:
+    """The rows of the table's ``window`` that the settings select, with ``columns`` only."""
+    rows = window.start + selected_rows(len(window), settings.select)
+    keep = settings.keep
+    if keep is not None:
+        cells, column = table.column(keep.column)
+        rows = rows[kept_rows(table.name, settings, keep, cells[rows], column)]
+    check_some(table.name, settings, len(rows), len(window))
+    if len(rows) == table.rows and len(columns) == len(table.values):
         return table
-    values = {column: cells[:rows].copy() for column, cells in table.values.items()}
-    return Table(table.name, None if table.ids is None else table.ids[:rows], rows, values, table.schema)
+    ids = table.ids
+    return Table(
+        name=table.name,
+        ids=None if ids is None else tuple(ids[row] for row in rows),
+        rows=len(rows),
+        values={column: table.values[column][rows] for column in columns},
+        schema={column: table.schema[column] for column in columns},
+    )

@@ -7,7 +7,7 @@ Encoders take categories and mechanisms take bounds from here.
 import difflib
 import math
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -78,13 +78,44 @@ class Generated(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
 
 
+class SelectedShare(BaseModel):
+    """``select``: rows between two fractions of the rows in an order shuffled with ``seed`` (selection.py)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    first: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    last: float = Field(ge=0, le=1, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.first >= self.last:
+            raise ValueError(f"first = {self.first:g} is not below last = {self.last:g}; no row lies between")
+        return self
+
+
+class KeptShares(BaseModel):
+    """``keep``: the share of each class's rows that is used; classes as texts ("3", "true", a category)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str = Field(min_length=1, description="integer, boolean or category; it need not be used otherwise")
+    shares: dict[str, Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] = Field(default_factory=dict)
+    otherwise: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False, description="of classes not in shares")
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
 class TableSettings(BaseModel):
     """Where one table is and what it holds.
 
     ``source`` is ``builtin:NAME`` or a path ending in .csv, .parquet or .npz (a relative path counts from the
     working directory). ``id`` is the column whose text identifies a row across parties; without it the row
-    number does. ``first_rows`` uses no more than the file's first rows. With ``storage = "disk"`` the rows of a Parquet
-    file are read in batches and kept in a scratch file of the party's, not in memory.
+    number does. With ``storage = "disk"`` the rows of a Parquet file are read in batches and kept in a scratch file of
+    the party's, not in memory.
+
+    Which rows are used (selection.py), in this order and in the order of the source: after the first ``skip_rows`` the
+    next ``first_rows``; of them ``select``, a share at random, disjoint from another with the same seed and another range;
+    of them ``keep``, a share of each class. Rows that are skipped are not checked; rows not selected are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,7 +125,12 @@ class TableSettings(BaseModel):
     align: Align = "sort"
     columns: dict[str, Column] = Field(default_factory=dict)
     clip_deviations: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    first_rows: int | None = Field(default=None, ge=1, description="use the first N rows of the source only")
+    skip_rows: int = Field(default=0, ge=0, description="leave out the first N rows of the source")
+    first_rows: int | None = Field(default=None, ge=1, description="use the first N rows (after skip_rows) only")
+    select: SelectedShare | None = Field(
+        default=None, description="a share of the rows, in an order shuffled by a seed"
+    )
+    keep: KeptShares | None = Field(default=None, description="a share of each class's rows")
     storage: Storage = Field(default="memory", description='"disk" for a Parquet file larger than memory')
     generate: Generated | None = Field(default=None, description="with source builtin:generated: its size and seed")
 
@@ -115,14 +151,27 @@ class TableSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _selection_fits_storage(self) -> Self:
+        if self.storage == "disk" and (self.skip_rows or self.select or self.keep):
+            raise ValueError(
+                'storage = "disk" reads the first rows of a file, and skip_rows, select and keep choose among them; '
+                'remove them or use storage = "memory"'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _generated_is_sized(self) -> Self:
         if (self.builtin == GENERATED) != (self.generate is not None):
             raise ValueError(
                 f"source {BUILTIN_PREFIX}{GENERATED} and generate = {{ rows = …, columns = … }} belong together; "
                 f"source is {self.source}"
             )
-        if self.generate is not None and self.first_rows is not None and self.first_rows > self.generate.rows:
-            raise ValueError(f"first_rows is {self.first_rows}, of a table of {self.generate.rows} generated rows")
+        wanted = self.skip_rows + (self.first_rows or 1)
+        if self.generate is not None and wanted > self.generate.rows:
+            skipped = f" after skip_rows = {self.skip_rows}" if self.skip_rows else ""
+            raise ValueError(
+                f"first_rows is {self.first_rows or 1}{skipped}, of a table of {self.generate.rows} generated rows"
+            )
         return self
 
     @model_validator(mode="after")

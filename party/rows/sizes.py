@@ -13,6 +13,7 @@ from party.rows.generated import generated_columns, write_generated
 from party.rows.loaders import declared_columns, load_table
 from party.rows.ordered_copy import BUCKET_BYTES
 from party.rows.schema import TableSettings, select_columns
+from party.rows.selection import share_rows, window_rows
 from party.rows.streamed_table import BATCH_BYTES, StreamedTable
 
 _SPLIT_BYTES = 8
@@ -36,14 +37,15 @@ def table_size(name: str, section: Mapping[str, Any], patterns: Sequence[str]) -
     Raises:
       RowsError: the table cannot be read.
     """
-    settings = _settings(section)
+    settings = table_settings(section)
     declared = declared_columns(settings)
     columns = select_columns(list(declared), patterns)
     width = sum(len(declared[column].categories) or 1 for column in columns)
     if settings.storage == "disk":
         return StreamedTable(name, settings.model_copy(update={"id": None})).rows, width
-    if settings.generate is not None:
-        return settings.first_rows or settings.generate.rows, width
+    if settings.generate is not None and settings.keep is None:
+        window = window_rows(name, settings, settings.generate.rows)
+        return (len(window) if settings.select is None else share_rows(len(window), settings.select)), width
     table = load_table(name, settings, data_directory=default_data_directory(os.environ), columns=columns[:1])
     return table.rows, width
 
@@ -52,7 +54,7 @@ def table_columns(section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The declared schema of a table section as a `columns` section."""
     return {
         name: column.model_dump(exclude_defaults=True, mode="json")
-        for name, column in declared_columns(_settings(section)).items()
+        for name, column in declared_columns(table_settings(section)).items()
     }
 
 
@@ -66,13 +68,15 @@ def write_table(section: Mapping[str, Any], patterns: Sequence[str], path: Path)
       a table section for the file: its source and its columns.
 
     Raises:
-      RowsError: another source, an unknown column, a file that cannot be written.
+      RowsError: another source, rows chosen by skip_rows, select or keep, an unknown column, a file that cannot be written.
     """
-    settings = _settings(section)
+    settings = table_settings(section)
     if settings.generate is None:
         raise RowsError(
             f"only builtin:generated can be written, and the source is {settings.source}; use that file itself"
         )
+    if settings.skip_rows or settings.select or settings.keep:
+        raise RowsError("a generated table is written from its first row on; remove skip_rows, select and keep")
     declared = generated_columns(settings.generate)
     columns = select_columns(tuple(declared), patterns)
     rows = settings.first_rows or settings.generate.rows
@@ -102,7 +106,8 @@ def disk_memory(width: int, batch_rows: int, test_fraction: float, *, holds_labe
     }
 
 
-def _settings(section: Mapping[str, Any]) -> TableSettings:
+def table_settings(section: Mapping[str, Any]) -> TableSettings:
+    """A table section as settings; RowsError where it is none."""
     try:
         return TableSettings.model_validate(section)
     except ValidationError as error:

@@ -15,8 +15,9 @@ from kernel.errors import RowsError
 from party.rows.alignment import order_of_ids
 from party.rows.cells import check_cells, check_id_texts
 from party.rows.files import column_names
-from party.rows.loaders import declared_columns, wanted_rows
+from party.rows.loaders import declared_columns
 from party.rows.schema import TableSettings, suggestion
+from party.rows.selection import window_rows
 from party.rows.table import Table
 
 BATCH_BYTES = 4 << 20
@@ -49,7 +50,7 @@ class StreamedTable:
         stored = self._open().metadata.num_rows
         if stored == 0:
             raise RowsError(f"{self._path} has no rows; wanted at least one.")
-        self.rows = wanted_rows(name, settings, stored)
+        self.rows = len(window_rows(name, settings, stored))
         self.ids: pa.Array | None = None
         self.order: NDArray[np.int64] | None = None
         if settings.id is not None:

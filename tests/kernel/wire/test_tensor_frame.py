@@ -18,7 +18,7 @@ from kernel.wire.tensor_frame import (
     require_bare,
     unpack_frame,
 )
-from protos.v1 import common_pb2, dealing_pb2, relay_pb2, split_training_pb2
+from protos.v1 import common_pb2, dealing_pb2, gan_training_pb2, relay_pb2, split_training_pb2
 
 TEXT = st.text(max_size=40)
 NUMBERS = st.integers(0, 2**32 - 1)
@@ -161,7 +161,7 @@ def test_frames_travel_where_a_message_holds_a_tensor_or_a_seal():
     """From the protos: the streams whose request or response has a Tensor, a RingTensor or an Envelope inside."""
     carriers = {"Tensor", "RingTensor", "Envelope"}
     requests, responses = set(), set()
-    for module in (dealing_pb2, relay_pb2, split_training_pb2):
+    for module in (dealing_pb2, gan_training_pb2, relay_pb2, split_training_pb2):
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 name = f"/{service.full_name}/{method.name}"

@@ -56,3 +56,30 @@ def test_constant_inputs_give_the_mean():
 def test_standardised_uses_leaked_rows_only_and_drops_constant_columns():
     values = np.array([[0, 5], [2, 5], [100, 6]], np.float32)
     np.testing.assert_allclose(standardised(values, np.array([0, 1])), [[-1, 0], [1, 0], [99, 0]])
+
+
+def test_the_same_fit_is_made_once_and_another_is_another():
+    generator = np.random.default_rng(8)
+    inputs, outputs = generator.normal(size=(20, 3)), generator.normal(size=(20, 2))
+    first = fit_ridge(inputs, outputs)
+    assert fit_ridge(inputs.copy(), outputs.copy()) is first
+    changed = outputs.copy()
+    changed[7, 1] += 1e-9
+    others = [
+        fit_ridge(inputs, changed),
+        fit_ridge(inputs[::-1].copy(), outputs),
+        fit_ridge(inputs.astype("f4"), outputs),
+    ]
+    assert all(one is not first for one in others)
+    assert not np.array_equal(others[0].weights, first.weights)
+
+
+def test_old_fits_are_forgotten():
+    generator = np.random.default_rng(9)
+    inputs, outputs = generator.normal(size=(8, 2)), generator.normal(size=(8, 1))
+    first = fit_ridge(inputs, outputs)
+    for _ in range(64):
+        fit_ridge(generator.normal(size=(8, 2)), outputs)
+    again = fit_ridge(inputs, outputs)
+    assert again is not first
+    np.testing.assert_array_equal(again.weights, first.weights)

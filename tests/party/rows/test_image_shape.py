@@ -5,10 +5,10 @@ import io
 import numpy as np
 import pytest
 
-from party.assessment.image_shape import image_shape
 from party.assessment.recoveries import SHOWN, draw_recoveries, grid, shown_rows
 from party.assessment.view import View
 from party.rows.builtin import builtin_columns
+from party.rows.image_shape import image_shape
 from party.rows.schema import Column
 
 PIXEL = Column(type="real", low=0, high=255, scale="unit")
