@@ -113,7 +113,7 @@ def png(image: NDArray[np.float32], scale: int = 1) -> bytes:
 
     encoded = io.BytesIO()
     pixels = np.kron(np.clip(image, 0, 1), np.ones((scale, scale), np.float32))
-    imsave(encoded, pixels, cmap="gray", vmin=0.0, vmax=1.0, format="png", metadata={"Software": None})
+    imsave(encoded, pixels, cmap="gray", vmin=0.0, vmax=1.0, format="png")
     return encoded.getvalue()
 
 

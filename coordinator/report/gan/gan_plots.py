@@ -119,7 +119,7 @@ def draw_membership(record: RunRecord, theme: Theme = "light") -> "Figure | None
             place + 0.42,
             color=INKS[theme].text,
             linewidth=1.4,
-            label="chance" if place == 0 else None,
+            label="chance" if place == 0 else "_nolegend_",
         )
     axes.set_xticks(range(len(labels)), labels, parse_math=False)
     axes.set_ylim(0, 1.02)

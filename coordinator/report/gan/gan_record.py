@@ -68,7 +68,7 @@ class MembershipRecord:
 class GanRecord:
     """Attributes:
     mode: "fakes", "updates" or "none".
-    class_rows: party -> class -> rows in all; missing: party -> classes it has no row of.
+    class_rows: party -> class -> training rows; missing: party -> classes it has no row of.
     histograms: party -> class -> kind of rows -> counts in equal bins of the score from 0 to 1.
     forecast_bytes: link -> of one epoch, as forecast.
     """
