@@ -21,23 +21,18 @@ def overfitted(
     members: NDArray[np.float32],
     others: NDArray[np.float32],
     label: int,
-) -> Membership | None:
+) -> Membership:
     """Positive control: the plan's discriminator, trained until it knows its rows by heart, attacked.
 
     It learns the members as real, against half of the non-members as fakes: those of a generator as good as reality, from which
     real rows differ in nothing but that they were learned. The other half is attacked, which it never saw. Imports TensorFlow.
 
     Args:
-      members, others: float32[rows, columns] in [-1, 1].
+      members, others: float32[rows, columns] in [-1, 1]; two non-members or more.
       label: their class; draws follow from it and the plan's seed.
-
-    Returns:
-      None with fewer than two non-members.
     """
     from party.gan.local_gan import LocalGan, initial_gan
 
-    if len(others) < 2:
-        return None
     generator = np.random.default_rng([_OVERFITTED, spec.seed, label])
     others = others[generator.permutation(len(others))]
     fakes, unseen = others[: len(others) // 2], others[len(others) // 2 :]
