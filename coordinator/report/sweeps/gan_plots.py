@@ -247,7 +247,9 @@ def weights(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
         axes.axvline(0, color=_TEXT, linewidth=1.1, linestyle=(0, (4, 3)), alpha=0.7)
         axes.margins(x=0.08, y=0.12)
         places = [(leaked.value, reached.value) for *_, leaked, reached in points]
-        write_names(axes, [name for name, *_ in points], places, [place for place, one in enumerate(points) if one[1] == SPLIT])
+        write_names(
+            axes, [name for name, *_ in points], places, [place for place, one in enumerate(points) if one[1] == SPLIT]
+        )
         _label(
             axes,
             f"Utility over attack, fraction {fraction:.3g} at each party",
@@ -349,7 +351,15 @@ def _heat(
     for (row, column), value in np.ndenumerate(table):
         if not np.isnan(value):
             dark = colours == "viridis" and value < (low + high) / 2
-            axes.text(column, row, f"{value:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=8, color="w" if dark else _TEXT)
+            axes.text(
+                column,
+                row,
+                f"{value:.2f}".replace("-0.00", "0.00"),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="w" if dark else _TEXT,
+            )
 
 
 def _tile(found: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, np.dtype[np.float32]] | None:
