@@ -201,7 +201,7 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
         learned = self._nets().learn(exchange.group, fakes, places, wrong)
         for losses in (learned.loss, learned.origin_loss):
             if losses is not None:
-                self._check_finite(np.isfinite(losses), "loss", epoch, exchange)
+                self._check_finite(losses, "loss", epoch, exchange)
         return learned
 
     def _take_update(self, epoch: OpenEpoch, taken: OpenRound, party: str, frame: PartyFrame) -> None:
@@ -223,7 +223,7 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
         mean = ring.decode(shares.reconstruct()) / len(exchange.round.participants)
         net.apply(exchange.group, mean.astype(np.float32))
         weights = net.weights(exchange.group)
-        self._check_finite(np.isfinite(weights).all(axis=1), "weights", epoch.epoch, exchange)
+        self._check_finite(weights, "weights", epoch.epoch, exchange)
         answer = _weights_frame(self._header(epoch.epoch, exchange), exchange.group, weights)
         self.phases.mark("shared discriminator")
         for name in self.parties:
@@ -250,7 +250,8 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
         if epoch.complete:
             self.state = advance(self.state, RunState.READY)
 
-    def _check_finite(self, finite: NDArray[np.bool_], what: str, epoch: int, exchange: Exchange) -> None:
+    def _check_finite(self, values: NDArray[Any], what: str, epoch: int, exchange: Exchange) -> None:
+        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
         if not finite.all():
             raise TertiumError(
                 f"the {what} of the shared discriminator of group {exchange.group}, model {np.argmin(finite)}, diverged (NaN or "
