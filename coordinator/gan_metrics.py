@@ -33,10 +33,12 @@ def gan_scores(events: Sequence[Event]) -> dict[str, Any]:
 
 
 def gan_attacks(events: Sequence[Event]) -> dict[str, Any]:
-    """``membership``: by each party's own discriminators, party -> class; and what a local run's attacks added."""
+    """``membership``: by whose scores -> party -> class, each party's own discriminators or all; and what a local run added."""
     own = {event["party"]: event["classes"] for event in _of(events, "membership") if event["by"] == "own"}
-    added = _of(events, "gan_attacks")
-    return {**({"membership": {"own": own}} if own else {}), **(added[-1]["attacks"] if added else {})}
+    local = _of(events, "gan_attacks")
+    added = dict(local[-1]["attacks"]) if local else {}
+    membership = {**({"own": own} if own else {}), **added.pop("membership", {})}
+    return {**({"membership": membership} if membership else {}), **added}
 
 
 def _shared(plan: GanPlan) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """A plan of any job kind: which model a plan file is read as."""
 
+from pydantic import RootModel
+
 from coordinator.gan_plan import GanPlan
 from coordinator.plan import Plan
 from kernel.errors import SettingsError
@@ -7,6 +9,10 @@ from kernel.settings import parse_settings, parse_toml
 
 JobPlan = Plan | GanPlan
 GAN_JOBS = ("privgan", "gan")
+
+
+class AnyPlan(RootModel[JobPlan]):
+    """What a plan file may be; for its JSON schema."""
 
 
 def parse_job_plan(text: str, what: str = "the plan") -> JobPlan:

@@ -10,13 +10,14 @@ import structlog
 from coordinator.clients import StackClient
 from coordinator.dealer import Dealer
 from coordinator.gan_plan import GanPlan
-from coordinator.job_plan import gan_plan, parse_job_plan, protocol_of, split_plan
+from coordinator.job_plan import parse_job_plan, protocol_of, split_plan
 from coordinator.metrics_file import write_metrics
 from coordinator.roster import Roster
 from coordinator.rounds.base import Rounds
-from coordinator.rounds.gan import GanRounds, Sampling
+from coordinator.rounds.gan import GanRounds
 from coordinator.rounds.split_nn import SplitNnRounds
 from coordinator.run_store import RunRecord, RunStore
+from coordinator.sampling import Sampling, check_sampling
 from coordinator.settings import CoordinatorSettings
 from coordinator.stack_secrets import StackSecrets
 from kernel.errors import BadInputError, PolicyError, TertiumError
@@ -94,13 +95,7 @@ class Runner:
         with self._lock:
             self._check_idle()
             record = self._store.get(run)
-            plan = gan_plan(record.plan, "sample")
-            _check_done(record, "is sampled from")
-            names = [party.name for party in plan.parties]
-            if sampling.party not in names:
-                raise BadInputError(f"run {run!r} has no party {sampling.party!r}; its parties are {', '.join(names)}")
-            if sampling.rows_per_class < 1:
-                raise BadInputError("ask for one row of a class or more")
+            check_sampling(record, sampling)
             rounds = self._gan_rounds(record)
             return self._start(record, rounds, lambda: rounds.sample(sampling, _request()))
 

@@ -10,9 +10,9 @@ from coordinator.clients import StackClient
 from coordinator.event_message import encode_event
 from coordinator.fetched_files import files_of
 from coordinator.roster import Roster
-from coordinator.rounds.gan import Sampling
 from coordinator.run_store import AliveCheck, RunStore
 from coordinator.runner import Runner
+from coordinator.sampling import Sampling
 from kernel.errors import CertificateError, PeerError, TertiumError, WireError
 from kernel.version import VERSION
 from kernel.wire.server import require

@@ -5,6 +5,7 @@ highest as the party declares them. Every format has the class of every row.
 """
 
 import io
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,8 +113,14 @@ def png(image: NDArray[np.float32], scale: int = 1) -> bytes:
 
     encoded = io.BytesIO()
     pixels = np.kron(np.clip(image, 0, 1), np.ones((scale, scale), np.float32))
-    imsave(encoded, pixels, cmap="gray", vmin=0.0, vmax=1.0, format="png", metadata={"Software": None})
+    imsave(encoded, pixels, cmap="gray", vmin=0.0, vmax=1.0, format="png")
     return encoded.getvalue()
+
+
+def png_size(encoded: bytes) -> tuple[int, int]:
+    """Height and width, from a PNG's first chunk."""
+    width, height = struct.unpack(">II", encoded[16:24])
+    return height, width
 
 
 def _npz(rows: SyntheticRows, label: str) -> bytes:

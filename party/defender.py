@@ -15,6 +15,7 @@ same point. So it can be sent before the party computes the move, and a batch in
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
@@ -43,13 +44,14 @@ def check_tensorflow(me: str, what: str, extra: str) -> None:
 
 
 def import_tensorflow(threads: int) -> None:
-    """Import it (seconds, the first time), with so many threads an operation; a second call changes nothing."""
+    """Import it (seconds, the first time), with so many threads an operation; where it has computed already, nothing changes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    # as at the neutral server: gRPC needs a core to itself
-    tf.config.threading.set_intra_op_parallelism_threads(threads or max(1, (os.cpu_count() or 2) // 2))
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    with suppress(RuntimeError):  # its threads are those of the process, and are started once
+        # as at the neutral server: gRPC needs a core to itself
+        tf.config.threading.set_intra_op_parallelism_threads(threads or max(1, (os.cpu_count() or 2) // 2))
+        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def initial_defender(

@@ -7,9 +7,11 @@ from rich.console import Console
 
 from coordinator.cli.progress import stage
 from coordinator.cli.summary import print_summary
+from coordinator.gan_plan import GanPlan
 from coordinator.local.attacks import AttackOptions, Recording, kept_recording, run_attacks
 from coordinator.local.baseline import run_baseline
 from coordinator.local.federation import LocalFederation
+from coordinator.local.gan_attacks import attack_gans
 from coordinator.report.quantities import duration, payload
 from coordinator.run_store import RunRecord, RunStore
 from kernel.errors import BadInputError, SettingsError, TertiumError
@@ -63,16 +65,21 @@ def judge_here(
 def attack_here(
     directory: Path, federation: LocalFederation, recording: Recording, attacks: AttackOptions, console: Console
 ) -> None:
-    """`run_attacks`, with its stage on the screen."""
+    """`run_attacks` or, of GANs, `attack_gans`, with its stage on the screen."""
+    record = RunRecord.load(directory)
+    if isinstance(record.plan, GanPlan):
+        with stage(console, "membership attacks on every discriminator", "discriminators attacked"):
+            attack_gans(record, federation)
+        return
     size = payload(recording.recorded_bytes())
     with stage(
         console, f"attacks ({attacks.effort}) on {size} that the roles received", f"attacked ({attacks.effort})"
     ):
-        run_attacks(RunRecord.load(directory), federation, recording, attacks)
+        run_attacks(record, federation, recording, attacks)
 
 
 def attack_again(run: str, runs: Path, transcripts: Path | None, attacks: AttackOptions) -> None:
-    """Attack a local run that was recorded, note the results beside its scores, and write its report anew.
+    """Attack a local run, note the results beside its scores, and write its report anew; one of GANs needs no recording.
 
     Args:
       transcripts: where the recording is; None is where the run says it was kept.
@@ -90,7 +97,9 @@ def attack_again(run: str, runs: Path, transcripts: Path | None, attacks: Attack
             f"the roles of run {run} did not run here, and an attack needs every party's files; rehearse the plan with "
             "`tertium run PLAN --local`, on rows that you may use for it"
         )
-    recording, console = kept_recording(record, transcripts), Console()
+    of_gans = isinstance(record.plan, GanPlan)
+    recording = Recording(record.directory, None, AttackOptions()) if of_gans else kept_recording(record, transcripts)
+    console = Console()
     try:
         attack_here(record.directory, federation, recording, attacks, console)
     except KeyboardInterrupt:
@@ -134,9 +143,10 @@ def _tell_interrupted(
     done = ["the network is trained", *(f"{name} is done" for name in wanted if name not in missing)]
     sentences = [f"interrupted: {', '.join(done)}; not done: {' and '.join(missing)}"]
     if _ATTACKS in missing:
+        files_are_enough = isinstance(RunRecord.load(directory).plan, GanPlan)
         sentences.append(
             f"attack it later with `tertium attacks run {directory.name}`"
-            if recording.kept
+            if recording.kept or files_are_enough
             else "the recording is deleted: a run with --record DIRECTORY can be attacked later (`tertium attacks run RUN`)"
         )
     console.print("; ".join(sentences), markup=False, soft_wrap=True)

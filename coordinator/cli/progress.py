@@ -8,10 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from coordinator.cli.event_lines import line_of
 from coordinator.report.quantities import duration
 from coordinator.run_store import Event
 from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
 
+_QUIET = {"prepared", "preview"}
 _ENDS = {"paused", "failed"}
 _ERRORS: dict[str, type[TertiumError]] = {
     "FAILURE_REASON_BAD_INPUT": BadInputError,
@@ -91,13 +93,5 @@ class _RunBar(AbstractContextManager["_RunBar"]):
         elif kind == "progress":
             done = event["epoch"] - 1 + event["step"] / event["steps"]
             self._progress.update(self._task, completed=done, visible=True, loss=f"{event['loss']:.4f}")
-        elif kind == "prepared":
-            self._console.print(
-                f"[dim]{event['party']}: {event['rows']} rows ({event['train_rows']} to train), {event['columns']} encoded columns[/dim]"
-            )
-        elif kind == "resumed":
-            self._console.print(f"resumed as generation {event['generation']} from barrier {event['barrier']}")
-        elif kind == "predicted":
-            self._console.print(
-                f"{event['rows']} rows predicted; the predictions are at {event['party']} only, in {event['file']}"
-            )
+        elif line := line_of(event):
+            self._console.print(line, style="dim" if kind in _QUIET else None, markup=False)

@@ -8,18 +8,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from coordinator.cli.gan_summary import print_gan_summary
+from coordinator.cli.links_table import links_table
+from coordinator.job_plan import GAN_JOBS
 from coordinator.report.privacy.section import privacy_section
 from coordinator.report.run_record import read_run
 
 
 def print_summary(run_directory: Path, console: Console) -> None:
-    """Scores split and plain, epoch seconds, bytes per link, and where the report is."""
+    """Scores, epoch seconds, bytes per link, what was found out, and where the report is."""
     metrics: dict[str, Any] = json.loads((run_directory / "metrics.json").read_bytes())
-    console.print(f"\n{metrics['run']}  ({metrics['protocol']})")
-    console.print(_scores(metrics))
-    console.print(_links(metrics))
-    if metrics.get("privacy", {}).get("attacks"):
-        console.print(_leaks(run_directory))
+    if metrics["job"] in GAN_JOBS:
+        print_gan_summary(run_directory, metrics, console)
+    else:
+        console.print(f"\n{metrics['run']}  ({metrics['protocol']})")
+        console.print(_scores(metrics))
+        console.print(links_table(metrics))
+        if metrics.get("privacy", {}).get("attacks"):
+            console.print(_leaks(run_directory))
     console.print(f"report: {run_directory / 'report.html'}", soft_wrap=True)
 
 
@@ -46,24 +52,4 @@ def _leaks(run_directory: Path) -> Table:
     table = Table("who", "could find out", "verdict", "strongest reader")
     for finding in privacy_section(read_run(run_directory)).findings:
         table.add_row(finding.who, finding.what, finding.verdict.word, finding.reader)
-    return table
-
-
-def _links(metrics: dict[str, Any]) -> Table:
-    epoch: dict[str, int] = metrics.get("epoch_bytes", {})
-    table = Table("link", "MB an epoch", "MB in all", "of which sealed between parties")
-    sealed: dict[str, int] = metrics.get("relayed_bytes", {})
-    for link, total in metrics["bytes"].items():
-        sender, receiver = link.split(">")
-        inside = sum(
-            size
-            for relayed, size in sealed.items()
-            if relayed.startswith(f"{sender}>") and receiver == "neutral-server"
-        )
-        table.add_row(
-            link,
-            f"{epoch.get(link, 0) / 1e6:.3f}",
-            f"{total / 1e6:.3f}",
-            f"{inside / 1e6:.3f}" if inside else "",
-        )
     return table

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.errors import TertiumError
+from protos.v1 import plan_pb2
 
 
 def table_size(name: str, section: Mapping[str, Any], patterns: Sequence[str]) -> tuple[int, int]:
@@ -35,6 +36,18 @@ def synthetic_parquet(
     """A Parquet file of synthetic rows, with their classes in a last column called ``label``."""
     encoded: bytes = _entry("synthetic_parquet")(columns, values, label, labels)
     return encoded
+
+
+def gan_counts(
+    part: plan_pb2.PartyPlan,
+    sections: Mapping[str, Mapping[str, Any]],
+    classes: Sequence[int],
+    test_fraction: float,
+    seed: int,
+) -> dict[str, Any]:
+    """``classes``: label -> training rows, ``columns`` and ``image`` of what a party's GANs would learn from."""
+    counts: dict[str, Any] = _entry("gan_counts")(part, sections, classes, test_fraction, seed)
+    return counts
 
 
 def disk_memory(width: int, batch_rows: int, test_fraction: float, *, holds_label: bool) -> dict[str, float]:

@@ -3,6 +3,9 @@
 import tomllib
 from pathlib import Path
 
+from coordinator.job_plan import GAN_JOBS
+from coordinator.report.gan.disclosures import gan_disclosures
+
 Disclosure = tuple[str, str, str]
 """(role, what it saw, why)"""
 
@@ -55,8 +58,10 @@ _BY_PROTOCOL: dict[str, tuple[Disclosure, ...]] = {
 
 
 def disclosures_of(run_directory: Path) -> tuple[Disclosure, ...]:
-    """The rows for the run's protocol, its frozen first layer, and its defender where the plan has one."""
+    """The rows for the run's protocol, its frozen first layer, and its defender where the plan has one; of GANs, by mode of sharing."""
     plan = tomllib.loads((run_directory / "plan.toml").read_text(encoding="utf-8"))
+    if plan.get("job") in GAN_JOBS:
+        return gan_disclosures(plan.get("shared", {}).get("mode", "fakes") if plan["job"] == "privgan" else "none")
     protocol = plan.get("first_layer", {}).get("protocol", "masked_sum")
     defended = _DEFENDED if "defender" in plan else ()
     frozen = plan.get("protection", {}).get("freeze_first_layer_after")

@@ -85,7 +85,10 @@ class RunRecord:
     def caption(self) -> str:
         """n, seed and protocol, for the foot of a plot."""
         parts = []
-        trained = next((epoch.rows for epoch in reversed(self.epochs) if epoch.rows), None)
+        if self.method == "split":
+            trained = next((epoch.rows for epoch in reversed(self.epochs) if epoch.rows), None)
+        else:  # parties have rows of their own, and an epoch draws as many as its steps take
+            trained = sum(party.train_rows or 0 for party in self.parties)
         tested = next((score.n for score in self.scores.values() if score.n), None)
         counts = [f"{n:,} {kind} rows" for n, kind in ((trained, "training"), (tested, "test")) if n]
         if counts:

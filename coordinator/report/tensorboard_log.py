@@ -1,26 +1,32 @@
-"""TensorBoard scalars of a run, without TensorFlow.
+"""TensorBoard scalars and images of a run, without TensorFlow.
 
 Records go through TensorBoard's own writer of TFRecords and its own protobufs; ``EventFileWriter`` is
 left alone, because its file layer imports TensorFlow wherever that is installed: seven seconds, for nothing.
-Two runs, ``split`` and ``plain``, share their tags, so that TensorBoard lays one curve over the other.
+Runs share their tags, so that TensorBoard lays one curve over the other: ``split`` and ``plain``; of GANs, one a party, and the job
+for all of them together.
 """
 
 import io
 from collections.abc import Iterable
 from pathlib import Path
 
+from coordinator.report.gan.gan_record import gan_record, is_gan_run
+from coordinator.report.gan.logs import gan_logs
 from coordinator.report.run_record import RunRecord, read_run
+from coordinator.synthetic_rows import png_size
 
 FILE_NAME = "events.out.tfevents.0.tertium"
 FILE_VERSION = "brain.Event:2"
 
-Point = tuple[float, int, str, float]
+Point = tuple[float, int, str, float | bytes]
+"""(time, epoch, tag, a number or a PNG)"""
 
 
 def write_tensorboard(run_directory: Path) -> tuple[Path, ...]:
-    """Writes ``tensorboard/split/`` and ``tensorboard/plain/`` of a run; a second call replaces the files.
+    """Writes ``tensorboard/<method>/`` of a run; a second call replaces the files.
 
-    Tags: loss/epoch, seconds/epoch, bytes/epoch (all links together), scores/<name>; the step is the epoch.
+    Tags: loss/epoch, seconds/epoch, bytes/epoch (all links together), scores/<name>; of GANs also loss/<net> and the image
+    synthetic_rows; the step is the epoch.
 
     Returns:
       The files written; a method without points has none.
@@ -30,7 +36,10 @@ def write_tensorboard(run_directory: Path) -> tuple[Path, ...]:
     """
     record = read_run(run_directory)
     written = []
-    for method, points in (("split", list(_split_points(record))), ("plain", list(_plain_points(record)))):
+    logs = {record.method: _own_points(record), "plain": _plain_points(record)}
+    if is_gan_run(record):
+        logs |= gan_logs(gan_record(record))
+    for method, points in ((method, list(points)) for method, points in logs.items()):
         if points:
             path = run_directory / "tensorboard" / method / FILE_NAME
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +48,7 @@ def write_tensorboard(run_directory: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def _split_points(record: RunRecord) -> Iterable[Point]:
+def _own_points(record: RunRecord) -> Iterable[Point]:
     for epoch in record.epochs:
         at = epoch.time.timestamp() if epoch.time else 0.0
         if epoch.loss is not None:
@@ -76,6 +85,11 @@ def _encode(points: Iterable[Point]) -> bytes:
     records = RecordWriter(encoded)
     records.write(Event(wall_time=0.0, file_version=FILE_VERSION).SerializeToString())
     for at, step, tag, value in points:
-        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+        if isinstance(value, bytes):
+            height, width = png_size(value)
+            image = Summary.Image(height=height, width=width, colorspace=1, encoded_image_string=value)
+            summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+        else:
+            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
         records.write(Event(wall_time=at, step=step, summary=summary).SerializeToString())
     return encoded.getvalue()

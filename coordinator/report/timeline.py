@@ -9,8 +9,8 @@ from typing import Any
 from coordinator.report.events import Event, of_kind, scores_of, time_of
 from coordinator.report.quantities import DASH, count, duration, score
 
-SILENT = frozenset({"progress", "epoch"})
-FOLDED = frozenset({"barrier", "evaluated"})
+SILENT = frozenset({"progress", "epoch", "traffic", "histograms"})
+FOLDED = frozenset({"barrier", "evaluated", "preview", "classifier", "membership"})
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,17 @@ def _sentence(kind: str, group: list[Event]) -> str:
         "recorded": lambda: "What each role received was kept, as --record asked.",
         "attacks": lambda: f"What the roles received was attacked in {duration(event.get('seconds'))}.",
         "attacks_failed": lambda: _reason(event),
+        "schedule": lambda: f"Models are trained in {_groups(event)}, with policy {event.get('policy', DASH)}.",
+        "classes_missing": lambda: (
+            f"{event.get('party', DASH)} has no row of class {', '.join(str(one) for one in event.get('classes') or ())}."
+        ),
+        "preview": lambda: (
+            _span("Synthetic rows after epoch", "Synthetic rows after epochs", "epoch", group) + " kept."
+        ),
+        "classifier": lambda: f"Classifiers tried on real held-out rows, {len(group)} of them.",
+        "membership": lambda: f"Discriminators attacked at {', '.join(str(one.get('party', DASH)) for one in group)}.",
+        "gan_attacks": lambda: "Membership attacked with everybody's discriminators and the shared one.",
+        "sampled": lambda: f"{_counted(event.get('rows'))} synthetic rows of {event.get('party', DASH)} sampled.",
         "paused": lambda: _reason(event),
         "resumed": lambda: (
             f"Resumed as generation {event.get('generation', DASH)} from barrier {event.get('barrier', DASH)}."
@@ -108,6 +119,11 @@ def _sentence(kind: str, group: list[Event]) -> str:
 def _span(one: str, many: str, key: str, group: list[Event]) -> str:
     first, last = group[0].get(key, DASH), group[-1].get(key, DASH)
     return f"{one} {last}" if len(group) == 1 else f"{many} {first} to {last}"
+
+
+def _groups(event: Event) -> str:
+    groups = len(event.get("groups") or ())
+    return "1 group" if groups == 1 else f"{groups} groups"
 
 
 def _values(event: Event) -> str:

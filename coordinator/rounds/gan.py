@@ -9,7 +9,6 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -24,6 +23,7 @@ from coordinator.job_plan import gan_plan
 from coordinator.roster import Roster
 from coordinator.rounds.base import Rounds, bytes_by_link, seconds_by_phase
 from coordinator.run_store import RunRecord
+from coordinator.sampling import Sampling
 from coordinator.settings import CoordinatorSettings
 from coordinator.stack_secrets import StackSecrets
 from coordinator.synthetic_rows import SyntheticRows, write_synthetic_rows
@@ -40,16 +40,6 @@ from protos.v1 import common_pb2, coordination_pb2, stack_control_pb2
 SAMPLES = "samples"
 PREVIEW_ROWS = 8
 """Of a class, in a preview."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Synthetic rows somebody asked for; ``classes`` empty: all that the party has a generator of."""
-
-    party: str
-    rows_per_class: int
-    classes: tuple[int, ...]
-    seed: int
 
 
 class GanRounds(Rounds):
@@ -96,11 +86,6 @@ class GanRounds(Rounds):
                 f"run {self._record.run!r} is not trained to its end at {sampling.party!r}; resume it before sampling"
             )
         self._groups = self._noted_groups()
-        own = self._classes_of(sampling.party)
-        if unknown := sorted(set(sampling.classes) - set(own)):
-            raise BadInputError(
-                f"{sampling.party!r} has no generator of class {unknown[0]}; it has {', '.join(map(str, own)) or 'none'}"
-            )
         self._begin_parties(start)
         wanted = {sampling.party: sampling.rows_per_class}
         (rows,) = self._synthesise(wanted, sampling.seed, sampling.classes).values()

@@ -73,9 +73,13 @@ class BenchLog:
             "versions": versions(),
             "machine": machine(),
         }
+        self.repeat(record)
+        return record
+
+    def repeat(self, record: Record) -> None:
+        """Note a record as it is, with the versions and the machine it was measured on."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         append_durably(self._file, json.dumps(record))
-        return record
 
     def records(self, bench: str) -> list[Record]:
         """All records of a benchmark, oldest first.

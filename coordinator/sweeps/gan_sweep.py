@@ -54,7 +54,10 @@ def run_sweep(
     """
     log = sweep_log(out)
     log.mend()
-    done = done_keys(log.records(SWEEP))
+    records = log.records(SWEEP)
+    done = done_keys(records)
+    for task in tasks:
+        _take_over(task, description(sweep, task.plan), records, log)
     left = [task for task in tasks if task.key not in done]
     for number, task in enumerate(left, 1):
         started = time.monotonic()
@@ -72,6 +75,13 @@ def run_sweep(
         }
         log.append(SWEEP, described | figures, task.plan)
         yield Progress(number, len(left), task, seconds, failed)
+
+
+def _take_over(task: GanTask, described: dict[str, Any], records: Sequence[Record], log: BenchLog) -> None:
+    """Note a task that the same log has from a sweep of other settings, which do not change it, for this one too."""
+    same = [record for record in records if record["key"] == task.key and "failed" not in record]
+    if same and all(record["sweep"] != described for record in same):
+        log.repeat(same[-1] | {"sweep": described, "setting": asdict(task.setting)})
 
 
 def description(sweep: GanSweep, plan: GanPlan) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def classifier_accuracy(
       image: shape of a row, where it is one.
       epochs: passes over the rows; batches of 128, or of an eighth of the rows where these are few.
       seed: of weights, order and dropout.
-      threads: an operation may use; 0 for half the cores.
+      threads: an operation may use, unless TensorFlow has computed before in this process; 0 for half the cores.
 
     Guarantees: with one thread, the same arguments give the same score on the same machine.
 

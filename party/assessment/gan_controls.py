@@ -21,27 +21,23 @@ def overfitted(
     members: NDArray[np.float32],
     others: NDArray[np.float32],
     label: int,
-) -> Membership | None:
+) -> Membership:
     """Positive control: the plan's discriminator, trained until it knows its rows by heart, attacked.
 
     It learns the members as real, against half of the non-members as fakes: those of a generator as good as reality, from which
-    real rows differ in nothing but that they were learned. The other half is attacked, which it never saw. Imports TensorFlow.
+    real rows differ in nothing but that they were learned. The other half is attacked, which it never saw, with as many members at
+    most. Imports TensorFlow.
 
     Args:
-      members, others: float32[rows, columns] in [-1, 1].
+      members, others: float32[rows, columns] in [-1, 1]; two non-members or more.
       label: their class; draws follow from it and the plan's seed.
-
-    Returns:
-      None with fewer than two non-members.
     """
     from party.gan.local_gan import LocalGan, initial_gan
 
-    if len(others) < 2:
-        return None
     generator = np.random.default_rng([_OVERFITTED, spec.seed, label])
     others = others[generator.permutation(len(others))]
     fakes, unseen = others[: len(others) // 2], others[len(others) // 2 :]
-    columns = members.shape[1]
+    members, columns = members[: len(unseen)], members.shape[1]
     net = LocalGan(spec, columns, image, initial_gan(spec, columns, image, [label], b"control", "control"))
     losses: list[float] = []
     while len(losses) < _STEPS and (len(losses) < _LAST_STEPS or np.mean(losses[-_LAST_STEPS:]) > _LEARNT_BY_HEART):

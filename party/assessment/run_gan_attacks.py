@@ -27,49 +27,58 @@ from party.assessment.gan_membership import (
 CONTROL_CLASSES = 3
 """For so many classes of a party a discriminator is overfitted: with wide nets it costs as much as some epochs."""
 
-Attacks = dict[int, dict[str, Membership]]
+Attacks = dict[str, dict[str, dict[int, Membership]]]
+"""By whose scores -> party -> class."""
+Histograms = dict[str, list[int]]
 
 
 def attack_gans(files: GanFiles, out: Path) -> None:
-    """Attack and write to ``out``:
+    """Attack and write ``{barrier, seconds, attacks, histograms}`` to ``out``.
 
-    ``{barrier, seconds, parties: {party: {classes: {label: {by: {"own": {accuracy, low, high, chance, auc, members,
-    non_members}, …}}}, pooled: {by}, controls: {"overfitted" | "noise": {classes, pooled: {…}}}}}, histograms: {party: {label:
-    {"train" | "holdout" | "other": [50 counts]}}}}``
+    ``attacks`` is ``{membership: {by: {party: {label: attack}}}, membership_pooled: {by: {party: attack}},
+    membership_controls: {control: {party: {label: attack}}}}``; an attack is the fields of `Membership`, ``by`` names the scores
+    (party/assessment/gan_membership.py), a control is "overfitted" or "noise", and pooled are both. Scores are absent where
+    their nets are: ``max`` and ``mean`` with one party's discriminator alone, ``shared_…`` without a shared discriminator.
 
-    ``by`` names the scores (party/assessment/gan_membership.py); a score is absent where its nets are: ``max`` and ``mean`` with
-    one party's discriminator alone, ``shared_…`` without a shared discriminator. Histograms are of the party's own
-    discriminator, of the attacked members, of its held-out rows, and of members of all other parties.
+    ``histograms`` is ``{party: {label: {"train" | "holdout" | "other": [50 counts]}}}``: the scores that the party's own
+    discriminator gives the attacked members, its held-out rows, and members of all other parties.
 
     Raises:
       BadInputError: no party has a class with a discriminator and rows held out.
     """
     started = time.perf_counter()
-    document: dict[str, Any] = {"barrier": files.barrier, "parties": {}, "histograms": {}}
+    attacks: Attacks = {}
+    controls: Attacks = {}
+    histograms: dict[str, dict[str, Histograms]] = {}
     for place, party in enumerate(files.parties):
-        attacks: Attacks = {}
-        controls: Attacks = {}
-        histograms: dict[str, dict[str, list[int]]] = {}
-        for label in sorted(party.states):
+        for number, label in enumerate(label for label in sorted(party.states) if len(party.rows.holdout[label])):
             members, others = _members(files, party, label), party.rows.holdout[label]
-            if not len(others):
-                continue
-            scored = _scores(files, place, label, np.concatenate([members, others]))
-            attacks[label] = {by: membership(one[: len(members)], one[len(members) :]) for by, one in scored.items()}
-            histograms[str(label)] = _histograms(files, party, label, scored["own"], len(members))
-            controls[label] = {"noise": noise(len(members), len(others), files.spec.seed, label)}
-            if len(controls) <= CONTROL_CLASSES and (
-                found := overfitted(files.spec, files.image, members, others, label)
-            ):
-                controls[label]["overfitted"] = found
-        if attacks:
-            document["parties"][party.name] = _attacked(attacks) | {"controls": _by_kind(controls)}
-            document["histograms"][party.name] = histograms
-    if not document["parties"]:
+            scores = _scores(files, place, label, np.concatenate([members, others]))
+            for by, one in scores.items():
+                _put(attacks, by, party.name, label, membership(one[: len(members)], one[len(members) :]))
+            _put(controls, "noise", party.name, label, noise(len(members), len(others), files.spec.seed, label))
+            if number < CONTROL_CLASSES and len(others) > 1:
+                found = overfitted(files.spec, files.image, members, others, label)
+                _put(controls, "overfitted", party.name, label, found)
+            drawn = _histograms(files, party, label, scores["own"], len(members))
+            histograms.setdefault(party.name, {})[str(label)] = drawn
+    if not attacks:
         raise BadInputError(
             "no party has both a trained discriminator and held-out rows of a class; train the run first"
         )
-    document["seconds"] = time.perf_counter() - started
+    document = {
+        "barrier": files.barrier,
+        "attacks": {
+            "membership": _documents(attacks),
+            "membership_pooled": {
+                by: {name: asdict(pooled(list(classes.values()))) for name, classes in parties.items()}
+                for by, parties in (attacks | controls).items()
+            },
+            "membership_controls": _documents(controls),
+        },
+        "histograms": histograms,
+        "seconds": time.perf_counter() - started,
+    }
     write_durably(out, json.dumps(document).encode())
 
 
@@ -83,50 +92,29 @@ def _scores(files: GanFiles, place: int, label: int, rows: NDArray[np.float32]) 
     by_party = {name: net.real(rows) for name, net in files.discriminators(label).items()}
     found = {"own": by_party[files.parties[place].name]}
     if len(by_party) > 1:
-        found |= {"max": combine(list(by_party.values()), "max"), "mean": combine(list(by_party.values()), "mean")}
+        all_parties = list(by_party.values())
+        found |= {"max": combine(all_parties, "max"), "mean": combine(all_parties, "mean")}
     if (shared := files.shared_discriminator(label)) is not None:
         found |= shared_scores(shared.origins(rows), place)
     return found
 
 
-def _histograms(
-    files: GanFiles, party: PartyGans, label: int, own: NDArray[np.float64], members: int
-) -> dict[str, list[int]]:
+def _histograms(files: GanFiles, party: PartyGans, label: int, own: NDArray[np.float64], members: int) -> Histograms:
     found = {"train": score_histogram(own[:members]), "holdout": score_histogram(own[members:])}
-    elsewhere = [
+    others = [
         _members(files, one, label) for one in files.parties if one is not party and len(one.rows.train.get(label, ()))
     ]
-    if elsewhere:
-        found["other"] = score_histogram(files.discriminators(label)[party.name].real(np.concatenate(elsewhere)))
+    if others:
+        found["other"] = score_histogram(files.discriminators(label)[party.name].real(np.concatenate(others)))
     return found
 
 
-def _attacked(attacks: Attacks) -> dict[str, Any]:
-    """Of classes and pooled over those that have a score."""
+def _put(attacks: Attacks, by: str, party: str, label: int, found: Membership) -> None:
+    attacks.setdefault(by, {}).setdefault(party, {})[label] = found
+
+
+def _documents(attacks: Attacks) -> Mapping[str, Any]:
     return {
-        "classes": {str(label): {"by": _documents(scores)} for label, scores in attacks.items()},
-        "pooled": {"by": _documents({by: pooled(list(_having(attacks, by).values())) for by in _names(attacks)})},
+        by: {name: {str(label): asdict(one) for label, one in classes.items()} for name, classes in parties.items()}
+        for by, parties in attacks.items()
     }
-
-
-def _by_kind(controls: Attacks) -> dict[str, Any]:
-    found = {}
-    for kind in _names(controls):
-        having = _having(controls, kind)
-        found[kind] = {
-            "classes": {str(label): asdict(one) for label, one in having.items()},
-            "pooled": asdict(pooled(list(having.values()))),
-        }
-    return found
-
-
-def _names(attacks: Attacks) -> list[str]:
-    return list(dict.fromkeys(name for scores in attacks.values() for name in scores))
-
-
-def _having(attacks: Attacks, name: str) -> dict[int, Membership]:
-    return {label: scores[name] for label, scores in attacks.items() if name in scores}
-
-
-def _documents(scores: Mapping[str, Membership]) -> dict[str, Any]:
-    return {by: asdict(one) for by, one in scores.items()}

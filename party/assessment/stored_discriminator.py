@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from kernel.gan.nets import discriminate
 from numpy.typing import NDArray
 
+from kernel.gan.nets import discriminate
 from kernel.gan.spec import ImageShape, NetSpec
 from party.defender import import_tensorflow
 

@@ -37,7 +37,7 @@ def table_size(name: str, section: Mapping[str, Any], patterns: Sequence[str]) -
     Raises:
       RowsError: the table cannot be read.
     """
-    settings = _settings(section)
+    settings = table_settings(section)
     declared = declared_columns(settings)
     columns = select_columns(list(declared), patterns)
     width = sum(len(declared[column].categories) or 1 for column in columns)
@@ -54,7 +54,7 @@ def table_columns(section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The declared schema of a table section as a `columns` section."""
     return {
         name: column.model_dump(exclude_defaults=True, mode="json")
-        for name, column in declared_columns(_settings(section)).items()
+        for name, column in declared_columns(table_settings(section)).items()
     }
 
 
@@ -70,7 +70,7 @@ def write_table(section: Mapping[str, Any], patterns: Sequence[str], path: Path)
     Raises:
       RowsError: another source, rows chosen by skip_rows, select or keep, an unknown column, a file that cannot be written.
     """
-    settings = _settings(section)
+    settings = table_settings(section)
     if settings.generate is None:
         raise RowsError(
             f"only builtin:generated can be written, and the source is {settings.source}; use that file itself"
@@ -106,7 +106,8 @@ def disk_memory(width: int, batch_rows: int, test_fraction: float, *, holds_labe
     }
 
 
-def _settings(section: Mapping[str, Any]) -> TableSettings:
+def table_settings(section: Mapping[str, Any]) -> TableSettings:
+    """A table section as settings; RowsError where it is none."""
     try:
         return TableSettings.model_validate(section)
     except ValidationError as error:

@@ -72,6 +72,49 @@ def accepted():
     return message
 
 
+def gans():
+    """Of two parties that share a discriminator."""
+    return plan_pb2.RunPlan(
+        name="digits",
+        job=plan_pb2.JOB_KIND_PRIVGAN,
+        parties=[
+            plan_pb2.PartyPlan(name=name, table="t", columns=["p0..p63"], label="digit", holdout="u")
+            for name in ("ann", "bob")
+        ],
+        epochs=5,
+        batch_rows=256,
+        test_fraction=0.2,
+        barrier_every_epochs=2,
+        gan=plan_pb2.GanPlan(
+            nets=plan_pb2.GanNets(
+                kind=plan_pb2.GAN_NET_KIND_DENSE,
+                latent=100,
+                generator=[512],
+                discriminator=[2048],
+                learning_rate=2e-4,
+                beta_1=0.5,
+                real_label=0.95,
+            ),
+            steps=plan_pb2.STEPS_POLICY_EQUAL_STEPS,
+            steps_per_epoch=7,
+            classes_at_once=10,
+            classes=[3],
+            seed=9,
+            shared=plan_pb2.SharedDiscriminatorPlan(
+                mode=plan_pb2.SHARING_MODE_UPDATES,
+                weight=0.5,
+                penalty_after_epochs=3,
+                warm_up_epochs=2,
+                widths=[16],
+                steps_per_round=4,
+                ring=plan_pb2.RingPlan(ring_bits=64, fractional_bits=40),
+            ),
+            evaluation=plan_pb2.GanEvaluationPlan(rows=3000, epochs=25, members=200),
+            preview_every_epochs=10,
+        ),
+    )
+
+
 def alterations(message, path=""):
     """Every scalar of the message, one at a time, changed in place (and changed back)."""
     for field in message.DESCRIPTOR.fields:
@@ -97,6 +140,7 @@ def alterations(message, path=""):
 
 def test_every_field_enters_the_hash():
     message = plan()
+    message.gan.CopyFrom(gans().gan)
     columns_of_the_last = message.parties[2].columns
     hashes = {"plan": plan_hash(message)}
     for name in alterations(message):
@@ -271,3 +315,44 @@ def test_exactly_one_party_holds_the_label():
     message.parties[0].label = message.parties[1].label = ""
     with pytest.raises(WireError, match="0 parties of the plan have a label"):
         label_holder(message)
+
+
+def test_gans_are_accepted_with_or_without_a_shared_discriminator():
+    check_plan_message(gans())
+    alone = gans()
+    alone.job = plan_pb2.JOB_KIND_GAN
+    alone.gan.ClearField("shared")
+    del alone.parties[1]
+    check_plan_message(alone)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda plan: plan.ClearField("gan"), "the plan's job is GANs and it describes none"),
+        (lambda plan: setattr(plan.parties[1], "name", "ann"), "names each party once; this one names ann, ann"),
+        (lambda plan: plan.parties.pop(), "1 parties: privgan needs two or more"),
+        (lambda plan: setattr(plan.gan.shared, "weight", -0.5), "lambda is -0.5"),
+        (lambda plan: plan.defender.SetInParent(), r"belongs to split training \(defender\)"),
+        (lambda plan: plan.protection.SetInParent(), r"belongs to split training \(protection\)"),
+        (lambda plan: plan.network.SetInParent(), r"belongs to split training \(network\)"),
+        (lambda plan: setattr(plan, "micro_batches", 1), "belongs to split training"),
+        (lambda plan: setattr(plan, "dealer", "coordinator"), "belongs to split training"),
+        (lambda plan: setattr(plan, "cut_dtype", common_pb2.D_TYPE_FLOAT32), "belongs to split training"),
+    ],
+)
+def test_gans_that_cannot_be_trained_or_are_more_than_gans(change, sentence):
+    plan = gans()
+    change(plan)
+    with pytest.raises(WireError, match=sentence):
+        check_plan_message(plan)
+
+
+@pytest.mark.parametrize("job", [plan_pb2.JOB_KIND_SPLIT_NN, plan_pb2.JOB_KIND_UNSPECIFIED])
+def test_a_plan_of_another_job_with_gans_is_refused(job):
+    plan = accepted()
+    plan.job = job
+    check_plan_message(plan)
+    plan.gan.CopyFrom(gans().gan)
+    with pytest.raises(WireError, match="describes GANs and is of another job"):
+        check_plan_message(plan)

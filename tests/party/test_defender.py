@@ -193,4 +193,4 @@ def test_nothing_is_applied_twice():
 def test_a_party_without_tensorflow_says_so(monkeypatch):
     monkeypatch.setattr("party.defender.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"needs TensorFlow at every party; at 'ann' it is not installed: pip"):
-        check_tensorflow("ann")
+        check_tensorflow("ann", "a defender", "defender")

@@ -7,7 +7,8 @@ from party.policy import check_plan
 from party.settings import PolicySettings
 from protos.v1 import plan_pb2
 
-TABLES = {"staff": ["age", "salary", "left"]}
+TABLES = {"staff": ["age", "salary", "left"], "former": ["age", "salary", "left"]}
+GAN_JOBS = {"privgan": plan_pb2.JOB_KIND_PRIVGAN, "gan": plan_pb2.JOB_KIND_GAN}
 
 
 def plan(*columns, label="left"):
@@ -58,3 +59,46 @@ def test_an_unpinned_peer_is_refused():
     stranger = PolicySettings(peers={}, columns={"staff": ["age"]}, labels={"staff": ["left"]})
     with pytest.raises(PolicyError, match="has not pinned 'bob'"):
         check_plan(stranger, plan("age"), "ann", TABLES)
+
+
+def gan_plan(job="privgan", **mine):
+    message = plan("age", "salary")
+    message.job = GAN_JOBS[job]
+    message.parties[0].MergeFrom(plan_pb2.PartyPlan(**mine))
+    return message
+
+
+def gan_policy(**changes):
+    offers = {"staff": ["age..salary"], "former": ["age..salary"]}
+    labels = {"staff": ["left"], "former": ["left"]}
+    accepts = {"job_kinds": ["privgan", "gan"], "synthetic_rows": True}
+    return policy(**{"columns": offers, "labels": labels, **accepts, **changes})
+
+
+@pytest.mark.parametrize("job", GAN_JOBS)
+def test_a_gan_job_is_accepted_where_the_policy_says_so_twice(job):
+    check_plan(gan_policy(), gan_plan(job, holdout="former"), "ann", TABLES)
+    with pytest.raises(PolicyError, match=f"no part in jobs of kind {job}; its policy accepts split_nn"):
+        check_plan(policy(synthetic_rows=True), gan_plan(job), "ann", TABLES)
+    with pytest.raises(PolicyError, match=r"synthetic rows like this party's.*set policy\.synthetic_rows = true"):
+        check_plan(gan_policy(synthetic_rows=False), gan_plan(job), "ann", TABLES)
+
+
+def test_gans_are_not_accepted_without_a_word():
+    silent = PolicySettings(peers={}, columns={})
+    assert silent.job_kinds == ("split_nn",)
+    assert not silent.synthetic_rows
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"columns": {"staff": ["age..salary"]}}, r"offers no column of table 'former'; add it under policy\.columns"),
+        ({"columns": {"staff": ["age..salary"], "former": ["age"]}}, r"not offer 1 column\(s\) of 'former'.*: salary"),
+        ({"labels": {"staff": ["left"]}}, r"offers no label of table 'former'; add it under policy\.labels"),
+        ({"labels": {"former": ["left"]}}, r"offers no label of table 'staff'; add it under policy\.labels"),
+    ],
+)
+def test_held_out_rows_are_offered_as_any_others(changes, sentence):
+    with pytest.raises(PolicyError, match=sentence):
+        check_plan(gan_policy(**changes), gan_plan(holdout="former"), "ann", TABLES)

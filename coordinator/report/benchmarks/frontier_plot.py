@@ -51,7 +51,7 @@ def draw_frontier(
         axes.step(*zip(*steps, strict=True), where="pre", color=SPLIT, linewidth=1.6, alpha=0.6, zorder=2)
         _mark_chance(axes, shown, leak)
         axes.margins(x=0.06, y=0.08)
-        _write_names(axes, [one.name for one in shown], points, best)
+        write_names(axes, [one.name for one in shown], points, best)
         axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_TEXT, pad=10)
         axes.set_xlabel(x_label, color=_TEXT, fontsize=9.5)
         axes.set_ylabel(y_label, color=_TEXT, fontsize=9.5)
@@ -77,8 +77,9 @@ def _mark_chance(axes: Any, shown: Sequence[Outcome], leak: str) -> None:
         axes.axhline(fmean(known), color=_TEXT, linewidth=1.1, linestyle=(0, (4, 3)), alpha=0.7, zorder=1)
 
 
-def _write_names(axes: Any, names: Sequence[str], points: Sequence[tuple[float, float]], best: Sequence[int]) -> None:
-    """Names in a column to the right, each with a thin line to its point; neither names nor lines cross."""
+def write_names(axes: Any, names: Sequence[str], points: Sequence[tuple[float, float]], best: Sequence[int]) -> None:
+    """Names in a column to the right, each with a thin line to its point; neither names nor lines cross. Those of the ``best``
+    points have their colour."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     axes.set(xlim=(left, right), ylim=(bottom, top))
     places = [((x - left) / (right - left), (y - bottom) / (top - bottom)) for x, y in points]

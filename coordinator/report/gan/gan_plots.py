@@ -93,7 +93,7 @@ def draw_membership(record: RunRecord, theme: Theme = "light") -> "Figure | None
     found = gan_record(record)
     if not found.membership:
         return None
-    figure, axes = canvas(theme, height=4.2)
+    figure, axes = canvas(theme, height=4.8)
     labels = sorted({attack.label for attack in found.membership}, key=_class_order)
     series = list(dict.fromkeys((attack.by, attack.party) for attack in found.membership))
     for number, (by, party) in enumerate(series):
@@ -119,14 +119,16 @@ def draw_membership(record: RunRecord, theme: Theme = "light") -> "Figure | None
             place + 0.42,
             color=INKS[theme].text,
             linewidth=1.4,
-            label="chance" if place == 0 else None,
+            label="chance" if place == 0 else "_nolegend_",
         )
     axes.set_xticks(range(len(labels)), labels, parse_math=False)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("class")
     axes.set_ylabel("share of those called members that are")
     axes.grid(visible=False, axis="x")
-    return finish(figure, axes, theme, "Membership attacks on discriminators", record, legend="best")
+    finish(figure, axes, theme, "Membership attacks on discriminators", record, legend=None)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8.5, labelcolor=INKS[theme].text)
+    return figure
 
 
 def draw_histograms(record: RunRecord, theme: Theme = "light") -> "Figure | None":
@@ -147,7 +149,7 @@ def draw_histograms(record: RunRecord, theme: Theme = "light") -> "Figure | None
                 linewidth=1.6,
                 label=_KIND_WORDS.get(kind, kind),
             )
-        axes.set_title(party, fontsize=9.5, color=INKS[theme].text, parse_math=False)
+        axes.set_title(party, fontsize=9.5, color=INKS[theme].text, pad=10, parse_math=False)
         axes.set_xlabel("score, 1: taken for real")
         axes.xaxis.label.set(color=INKS[theme].text, fontsize=9.5)
     every[0].set_ylabel("share of rows")

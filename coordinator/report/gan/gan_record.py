@@ -68,7 +68,7 @@ class MembershipRecord:
 class GanRecord:
     """Attributes:
     mode: "fakes", "updates" or "none".
-    class_rows: party -> class -> rows in all; missing: party -> classes it has no row of.
+    class_rows: party -> class -> training rows; missing: party -> classes it has no row of.
     histograms: party -> class -> kind of rows -> counts in equal bins of the score from 0 to 1.
     forecast_bytes: link -> of one epoch, as forecast.
     """
@@ -182,7 +182,7 @@ def _membership(events: Sequence[Event]) -> tuple[MembershipRecord, ...]:
 def _attack(by: str, party: str, label: str, fields: Any) -> MembershipRecord | None:
     if not isinstance(fields, Mapping) or not isinstance(fields.get("accuracy"), (int, float)):
         return None
-    members, others = int(fields.get("members") or 0), int(fields.get("non_members") or 0)
+    members, others = int(fields.get("members") or 1), int(fields.get("non_members") or 0)
     accuracy = ScoreRecord(float(fields["accuracy"]), fields.get("low"), fields.get("high"), members)
     return MembershipRecord(by, party, label, accuracy, float(fields["chance"]), fields.get("auc"), members, others)
 

@@ -28,6 +28,18 @@ class Samples:
     images: bool
 
 
+@dataclass(frozen=True)
+class PooledAttack:
+    """One reader on one party's rows, all classes together."""
+
+    by: str
+    party: str
+    accuracy: float
+    chance: float
+    members: int
+    non_members: int
+
+
 def gan_content(record: RunRecord) -> dict[str, Any]:
     """What `page.html.jinja` of this package reads, by name."""
     found = gan_record(record)
@@ -39,16 +51,17 @@ def gan_content(record: RunRecord) -> dict[str, Any]:
         "accuracy": _accuracy_rows(record, found),
         "tried_at": list(dict.fromkeys(tried.party for tried in found.classifiers)),
         "samples": _samples(found),
-        "attacks": _attack_rows(found),
+        "attacks": _attack_rows(pooled_attacks(found)),
+        "attack_notes": (),
         "attacks_by_class": _attacks_by_class(found),
         "forecast": _forecast_rows(record, found),
         "mode": found.mode,
-        "tiles": gan_tiles(record, found),
+        "tiles": _tiles(record, found),
         "released": _released(record, found),
     }
 
 
-def gan_tiles(record: RunRecord, found: GanRecord) -> list[tuple[str, str, str]]:
+def _tiles(record: RunRecord, found: GanRecord) -> list[tuple[str, str, str]]:
     """The few numbers a reader looks for first: (label, value, detail)."""
     tiles = []
     real = record.scores.get("accuracy.real")
@@ -56,10 +69,10 @@ def gan_tiles(record: RunRecord, found: GanRecord) -> list[tuple[str, str, str]]
     if together is not None:
         ceiling = f"real rows reach {quantities.score(real.value)}" if real else "on real held-out rows"
         tiles.append(("accuracy from synthetic rows", quantities.score(together.value), ceiling))
-    worst = strongest_attack(found)
+    worst = max(pooled_attacks(found), key=lambda pool: pool.accuracy - pool.chance, default=None)
     if worst is not None:
-        by, accuracy, chance = worst
-        tiles.append(("strongest membership attack", f"{accuracy:.3f}", f"chance {chance:.3f}, {by_words(by)}"))
+        detail = f"chance {worst.chance:.3f}, {by_words(worst.by)}"
+        tiles.append(("strongest membership attack", f"{worst.accuracy:.3f}", detail))
     if record.epoch_seconds:
         tiles.append(("epoch, median", quantities.duration(statistics.median(record.epoch_seconds)), record.method))
     if record.payload_bytes:
@@ -69,39 +82,40 @@ def gan_tiles(record: RunRecord, found: GanRecord) -> list[tuple[str, str, str]]
     return tiles
 
 
-def strongest_attack(found: GanRecord) -> tuple[str, float, float] | None:
-    """(whose scores, accuracy, chance), over all rows that were attacked; the one furthest above chance."""
-    pools = [(by, *_pool(attacks)[:2]) for (by, _), attacks in _by_reader(found).items()]
-    return max(pools, key=lambda pool: pool[1] - pool[2], default=None)
-
-
-def _by_reader(found: GanRecord) -> dict[tuple[str, str], list[MembershipRecord]]:
+def pooled_attacks(found: GanRecord) -> list[PooledAttack]:
+    """Of every reader on every party's rows, means over classes weighted by members."""
     grouped: dict[tuple[str, str], list[MembershipRecord]] = {}
     for attack in found.membership:
         grouped.setdefault((attack.by, attack.party), []).append(attack)
-    return grouped
+    return [_pool(by, party, attacks) for (by, party), attacks in grouped.items()]
 
 
-def _pool(attacks: Sequence[MembershipRecord]) -> tuple[float, float, int, int]:
-    """(accuracy, chance, members, non-members); means over classes by members."""
+def _pool(by: str, party: str, attacks: Sequence[MembershipRecord]) -> PooledAttack:
     members = sum(attack.members for attack in attacks)
-    weights = [attack.members / members if members else 1 / len(attacks) for attack in attacks]
-    return (
-        sum(weight * attack.accuracy.value for weight, attack in zip(weights, attacks, strict=True)),
-        sum(weight * attack.chance for weight, attack in zip(weights, attacks, strict=True)),
+    return PooledAttack(
+        by,
+        party,
+        sum(attack.accuracy.value * attack.members for attack in attacks) / members,
+        sum(attack.chance * attack.members for attack in attacks) / members,
         members,
         sum(attack.non_members for attack in attacks),
     )
 
 
-def _attack_rows(found: GanRecord) -> list[tuple[str, ...]]:
+def _attack_rows(pools: Sequence[PooledAttack]) -> list[tuple[str, ...]]:
     """(whose scores, whose rows, accuracy, chance, above chance, members, non-members)."""
-    rows = []
-    for (by, party), attacks in _by_reader(found).items():
-        accuracy, chance, members, others = _pool(attacks)
-        counts = quantities.count(members), quantities.count(others)
-        rows.append((by_words(by), party, f"{accuracy:.3f}", f"{chance:.3f}", f"{accuracy - chance:+.3f}", *counts))
-    return rows
+    return [
+        (
+            by_words(pool.by),
+            pool.party,
+            f"{pool.accuracy:.3f}",
+            f"{pool.chance:.3f}",
+            f"{pool.accuracy - pool.chance:+.3f}",
+            quantities.count(pool.members),
+            quantities.count(pool.non_members),
+        )
+        for pool in pools
+    ]
 
 
 def _attacks_by_class(found: GanRecord) -> list[tuple[str, ...]]:

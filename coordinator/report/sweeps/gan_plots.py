@@ -1,5 +1,6 @@
 """The figures of a GAN sweep; every method has one colour on all of them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from coordinator.report.benchmarks.figure import save_figure, save_panels
+from coordinator.report.benchmarks.frontier_plot import write_names
 from coordinator.report.plots import PLAIN, RELAYED, SPLIT, TF_FUNCTION
 from coordinator.report.sweeps.gan_records import (
     ALL,
@@ -35,6 +37,7 @@ NAMES: Mapping[Method, str] = {
 }
 METHODS: tuple[Method, ...] = ("privgan", "gan", "gan_equal")
 _SHARED = RELAYED
+_ASIDE = 0.008
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,7 @@ def weights(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
             points.append((NAMES[method], COLOURS[method], "s", leaked, reached))
 
     def draw(axes: Any) -> None:
-        for name, colour, marker, leaked, reached in points:
+        for _, colour, marker, leaked, reached in points:
             axes.errorbar(
                 leaked.value,
                 reached.value,
@@ -241,16 +244,12 @@ def weights(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
                 ecolor=(colour, 0.4),
                 elinewidth=1,
             )
-            axes.annotate(
-                name,
-                (leaked.value, reached.value),
-                xytext=(7, 5),
-                textcoords="offset points",
-                fontsize=8.5,
-                color=colour,
-            )
         axes.axvline(0, color=_TEXT, linewidth=1.1, linestyle=(0, (4, 3)), alpha=0.7)
-        axes.margins(x=0.12, y=0.12)
+        axes.margins(x=0.08, y=0.12)
+        places = [(leaked.value, reached.value) for *_, leaked, reached in points]
+        write_names(
+            axes, [name for name, *_ in points], places, [place for place, one in enumerate(points) if one[1] == SPLIT]
+        )
         _label(
             axes,
             f"Utility over attack, fraction {fraction:.3g} at each party",
@@ -305,9 +304,10 @@ def _curves_figure(
         return None
 
     def draw(axes: Any) -> None:
-        for curve in drawn:
+        for place, curve in enumerate(drawn):
+            aside = (place - (len(drawn) - 1) / 2) * _ASIDE  # so that bars of one value do not hide each other
             axes.errorbar(
-                [x for x, _ in curve.points],
+                [x * math.exp(2 * aside) if logarithmic else x + aside / 2 for x, _ in curve.points],
                 [point.value for _, point in curve.points],
                 yerr=np.hstack([_bar(point) for _, point in curve.points]),
                 color=curve.colour,
@@ -351,7 +351,15 @@ def _heat(
     for (row, column), value in np.ndenumerate(table):
         if not np.isnan(value):
             dark = colours == "viridis" and value < (low + high) / 2
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color="w" if dark else _TEXT)
+            axes.text(
+                column,
+                row,
+                f"{value:.2f}".replace("-0.00", "0.00"),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="w" if dark else _TEXT,
+            )
 
 
 def _tile(found: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, np.dtype[np.float32]] | None:
@@ -376,7 +384,7 @@ def _chance(axes: Any, level: float) -> None:
 
 
 def _label(axes: Any, title: str, x_label: str, y_label: str, caption: str) -> None:
-    axes.set_title(title, loc="left", pad=10)
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_TEXT, pad=10)
     axes.set_xlabel(x_label, color=_TEXT, fontsize=9.5)
     axes.set_ylabel(y_label, color=_TEXT, fontsize=9.5)
     _caption(axes, caption)
