@@ -41,7 +41,7 @@ def sweep(
     left = sum(expected_seconds(task, records) for task in tasks if task.key not in done)
     console.print(
         f"{described.name}, size {described.size}: {len(tasks)} tasks, {len({task.key for task in tasks} & done)} done; "
-        f"about {duration(left)} of training left",
+        f"about {duration(left)} left",
         markup=False,
     )
     if listed:
