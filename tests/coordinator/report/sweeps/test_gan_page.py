@@ -112,7 +112,7 @@ def test_failures_stand_on_the_page_until_they_are_mended(tmp_path: Path):
         return made_figures(task)
 
     list(run_sweep(sweep, tasks, tmp_path, tmp_path, train))
-    assert "* GAN, equal steps, fractions 0.5, seed 1: party-b was lost" in write_page(tmp_path).read_text()
+    assert "* GAN, equal steps, fractions 0.5 + 0.5, seed 1: party-b was lost" in write_page(tmp_path).read_text()
     trained(tmp_path, sweep, tasks)
     assert "party-b was lost" not in write_page(tmp_path).read_text()
 
