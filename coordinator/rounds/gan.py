@@ -246,7 +246,9 @@ class GanRounds(Rounds):
         found: dict[str, dict[str, float]] = {}
         for one in losses:
             if one.group >= len(self._groups) or one.model >= len(self._groups[one.group].classes):
-                raise WireError(f"a loss came of model {one.model} in group {one.group}, which the schedule does not have")
+                raise WireError(
+                    f"a loss came of model {one.model} in group {one.group}, which the schedule does not have"
+                )
             label = self._groups[one.group].classes[one.model]
             found.setdefault(one.net, {})[str(label)] = one.loss
         return found
