@@ -164,7 +164,7 @@ def _membership(events: Sequence[Event]) -> tuple[MembershipRecord, ...]:
     own = (
         (str(event.get("by")), str(event.get("party")), event.get("classes")) for event in of_kind(events, "membership")
     )
-    attacks = _last(events, "gan_attacks").get("membership")
+    attacks = _last(events, "gan_attacks").get("attacks", {}).get("membership")
     others = (
         (str(by), str(party), classes)
         for by, parties in (attacks if isinstance(attacks, Mapping) else {}).items()
@@ -188,12 +188,15 @@ def _attack(by: str, party: str, label: str, fields: Any) -> MembershipRecord | 
 
 
 def _histograms(events: Sequence[Event]) -> dict[str, dict[str, dict[str, tuple[int, ...]]]]:
+    """A local run's attacks know other parties' rows too."""
+    logged = {str(event.get("party")): event.get("classes") for event in of_kind(events, "histograms")}
+    logged |= _last(events, "gan_attacks").get("histograms", {})
     return {
-        str(event.get("party")): {
+        party: {
             str(label): {str(kind): tuple(int(count) for count in counts) for kind, counts in kinds.items()}
-            for label, kinds in (event.get("classes") or {}).items()
+            for label, kinds in (classes or {}).items()
         }
-        for event in of_kind(events, "histograms")
+        for party, classes in logged.items()
     }
 
 
