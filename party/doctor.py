@@ -20,6 +20,7 @@ from kernel.wire.identity import Identity
 from kernel.wire.meter import LinkMeter, MeteredChannel
 from kernel.wire.stream import DuplexStream
 from kernel.wire.tensor_frame import TensorFrame
+from party.defender import check_tensorflow
 from party.lobby import LOBBY
 from party.peer_links import Frame, RelayStream
 from party.rows.builtin import default_data_directory
@@ -56,8 +57,18 @@ def examine(config: Path) -> Iterator[Finding]:
     )
     yield writable("state directory", settings.state_directory)
     tables = yield from _tables(settings)
+    jobs = set(settings.policy.job_kinds)
+    if jobs - {"split_nn"}:
+        yield attempt("TensorFlow for GANs", lambda: _gans(settings))
     yield from _coordinator(settings, identity)
-    yield from _neutral_server(settings, identity, tables)
+    # parties of GANs have rows of their own: there is nothing to compare
+    yield from _neutral_server(settings, identity, tables if "split_nn" in jobs else {})
+
+
+def _gans(settings: PartySettings) -> str:
+    check_tensorflow(settings.name, "a GAN for every class", "gan")
+    accepted = "accepts" if settings.policy.synthetic_rows else "does not accept (synthetic_rows)"
+    return f"installed; the policy {accepted} plans that send synthetic rows out"
 
 
 def _tables(settings: PartySettings) -> Generator[Finding, None, dict[str, RunRows]]:

@@ -17,7 +17,8 @@ def sweep(
         bool, typer.Option("--list", help="print the tasks and what they cost, and train nothing")
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="fractions, grid, weights or skews (repeat)")] = None,
-    seeds: Annotated[list[int] | None, typer.Option(min=0, help="instead of the file's (repeat)")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="seeds 1 to N instead of the file's")] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="this seed instead (repeat)")] = None,
     report_only: Annotated[bool, typer.Option("--report-only", help="write the page of what was trained")] = False,
 ) -> None:
     """Train a GAN experiment over its axes, one task after the other, and draw its figures; go on where it was stopped."""
@@ -35,12 +36,12 @@ def sweep(
     if report_only:
         console.print(f"page: {write_page(out)}", markup=False)
         return
-    tasks, records = gan_tasks(described, only or (), seeds or ()), sweep_log(out).records(SWEEP)
+    tasks, records = gan_tasks(described, only or (), seed or range(1, (seeds or 0) + 1)), sweep_log(out).records(SWEEP)
     done = done_keys(records)
     left = sum(expected_seconds(task, records) for task in tasks if task.key not in done)
     console.print(
         f"{described.name}, size {described.size}: {len(tasks)} tasks, {len({task.key for task in tasks} & done)} done; "
-        f"about {duration(left)} of training left",
+        f"about {duration(left)} left",
         markup=False,
     )
     if listed:

@@ -28,7 +28,7 @@ from coordinator.settings import CoordinatorSettings
 from coordinator.stack_secrets import StackSecrets
 from coordinator.synthetic_rows import SyntheticRows, write_synthetic_rows
 from kernel.batch_order import batch_seed
-from kernel.errors import BadInputError
+from kernel.errors import BadInputError, WireError
 from kernel.gan.nets import discriminator_shapes, generator_shapes
 from kernel.gan.schedule import Group, plan_groups
 from kernel.gan.spec import NET_KINDS, ImageShape, gan_spec
@@ -245,6 +245,10 @@ class GanRounds(Rounds):
         """Net -> class -> mean loss."""
         found: dict[str, dict[str, float]] = {}
         for one in losses:
+            if one.group >= len(self._groups) or one.model >= len(self._groups[one.group].classes):
+                raise WireError(
+                    f"a loss came of model {one.model} in group {one.group}, which the schedule does not have"
+                )
             label = self._groups[one.group].classes[one.model]
             found.setdefault(one.net, {})[str(label)] = one.loss
         return found

@@ -16,12 +16,12 @@ from coordinator.report.events import Event, of_kind, read_events
 from coordinator.report.run_record import read_run
 from coordinator.run_store import RunRecord
 from coordinator.sweeps.gan_tasks import GanTask
+from coordinator.sweeps.orphans import end_orphans
 from kernel.errors import BadInputError
 from kernel.metrics.scores import proportion
 from kernel.run_state import RunState
 
 Figures = dict[str, Any]
-_OWN = "own"
 _SAMPLES_A_CLASS = 2
 
 
@@ -35,6 +35,7 @@ def train_task(task: GanTask, runs: Path) -> Figures:
     """
     run = f"{task.plan.name}-{task.key[:12]}"
     directory = runs / run
+    end_orphans(directory)
     left = _left_over(directory)
     if left is not RunState.DONE:
         resume = left is RunState.PAUSED
@@ -58,8 +59,8 @@ def train_task(task: GanTask, runs: Path) -> Figures:
 
 def task_figures(directory: Path) -> Figures:
     """``run``; ``accuracy``: source -> value, low, high, n, parties; ``membership``: whose scores -> party -> class or "pooled" -> accuracy, low,
-    high, chance, auc, members; ``losses`` of the last epoch; ``rows``: party -> class -> training rows; ``bytes``, ``seconds`` and
-    ``evaluation_seconds``; ``samples``: some synthetic rows of every party.
+    high, chance, auc, members; ``losses`` of the last epoch; ``rows``: party -> class -> training rows; ``bytes`` and
+    ``seconds`` of training; ``samples``: some synthetic rows of every party.
 
     Raises:
       BadInputError: the run ended before its classifiers were tried.

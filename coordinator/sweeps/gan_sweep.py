@@ -18,6 +18,8 @@ SWEEP = "gan_sweep"
 LOG_NAME = "sweep.jsonl"
 ASSUMED_RATE = 6e10
 """Multiply-adds a second, before any task was measured here: of two cores with wide vectors, wide nets."""
+ASSUMED_EVALUATION = 90.0
+"""Seconds of a task beside its training: roles start, four classifiers learn, discriminators are attacked."""
 
 Runner = Callable[[GanTask, Path], dict[str, Any]]
 """Trains a task below a directory and returns its figures; `train_task`, but for tests."""
@@ -105,6 +107,11 @@ def description(sweep: GanSweep, plan: GanPlan) -> dict[str, Any]:
 
 
 def expected_seconds(task: GanTask, records: Sequence[Record]) -> float:
-    """Of a task, from what tasks here took for their multiply-adds; before any, from `ASSUMED_RATE`."""
-    measured = [record["task_seconds"] / record["multiplications"] for record in records if "failed" not in record]
-    return task.multiplications * (median(measured) if measured else 1 / ASSUMED_RATE)
+    """Of a task: training by its multiply-adds, and all else (start, classifiers, attacks) as it was, both as medians of the tasks
+    that were trained here; before any, by `ASSUMED_RATE` and `ASSUMED_EVALUATION`."""
+    trained = [record for record in records if "failed" not in record]
+    if not trained:
+        return task.multiplications / ASSUMED_RATE + ASSUMED_EVALUATION
+    each = median(record["seconds"] / record["multiplications"] for record in trained)
+    beside = median(record["task_seconds"] - record["seconds"] for record in trained)
+    return task.multiplications * each + beside

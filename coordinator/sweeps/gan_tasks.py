@@ -29,12 +29,12 @@ class Setting:
     """Where a task stands on the axes.
 
     Attributes:
-      fractions: of the training rows, one a party; a single one is a GAN of one party.
-      weight: lambda; 0 for a GAN. skew: share of the other party's classes' rows that a party lacks.
+      fractions: of the training rows, one a party.
+      weight: lambda; 0 for GANs, of which every party trains its own (two cost no more time than one on two cores). skew: share of the other party's classes' rows that a party lacks.
     """
 
     method: Method
-    fractions: tuple[float, ...]
+    fractions: tuple[float, float]
     weight: float
     skew: float
     seed: int
@@ -92,25 +92,26 @@ def _stages(sweep: GanSweep, axis: Axis, seed: int) -> Iterator[tuple[Setting, .
     match axis:
         case "fractions":
             for fraction in axes.fractions:
+                both = (fraction, fraction)
                 yield (
-                    Setting("privgan", (fraction, fraction), weight, 0.0, seed),
-                    Setting("gan_equal", (fraction,), 0.0, 0.0, seed),
-                    Setting("gan", (fraction,), 0.0, 0.0, seed),
+                    Setting("privgan", both, weight, 0.0, seed),
+                    Setting("gan_equal", both, 0.0, 0.0, seed),
+                    Setting("gan", both, 0.0, 0.0, seed),
                 )
         case "grid":
             for place, fraction in enumerate(axes.grid):
                 for other in axes.grid[:place]:
-                    low, high = sorted((fraction, other))
+                    low, high = min(fraction, other), max(fraction, other)
                     yield (Setting("privgan", (low, high), weight, 0.0, seed),)
                     if not axes.mirrored:
                         yield (Setting("privgan", (high, low), weight, 0.0, seed),)
                 yield (Setting("privgan", (fraction, fraction), weight, 0.0, seed),)
         case "weights":
             for value in axes.weights:
-                yield (Setting("privgan", (axes.weights_fraction,) * 2, value, 0.0, seed),)
+                yield (Setting("privgan", (axes.weights_fraction, axes.weights_fraction), value, 0.0, seed),)
         case "skews":
             for skew in axes.skews:
-                both = (axes.skews_fraction,) * 2
+                both = (axes.skews_fraction, axes.skews_fraction)
                 yield (
                     Setting("privgan", both, weight, skew, seed),
                     Setting("gan_equal", both, 0.0, skew, seed),
@@ -140,7 +141,6 @@ def steps_per_epoch(sweep: GanSweep, setting: Setting) -> int:
 
 def _document(sweep: GanSweep, setting: Setting, steps: int) -> dict[str, Any]:
     training, data = sweep.training, sweep.data
-    names = PARTIES[: len(setting.fractions)]
     document: dict[str, Any] = {
         "name": f"{sweep.name}-{setting.method.replace('_', '-')}",
         "job": "privgan" if setting.method == "privgan" else "gan",
@@ -160,21 +160,21 @@ def _document(sweep: GanSweep, setting: Setting, steps: int) -> dict[str, Any]:
                 "label": data.label,
                 "holdout": _HELD_OUT,
             }
-            for name in names
+            for name in PARTIES
         ],
-        "local": {"tables": _tables(sweep, setting, names)},
+        "local": {"tables": _tables(sweep, setting)},
     }
     if setting.method == "privgan":
         document["shared"] = _plain(sweep.shared.model_dump(mode="json")) | {"weight": setting.weight}
     return document
 
 
-def _tables(sweep: GanSweep, setting: Setting, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _tables(sweep: GanSweep, setting: Setting) -> dict[str, dict[str, Any]]:
     data = sweep.data
     half = len(data.classes) // 2
     lacking = (data.classes[half:], data.classes[:half])
     tables = {}
-    for place, (name, fraction) in enumerate(zip(names, setting.fractions, strict=True)):
+    for place, (name, fraction) in enumerate(zip(PARTIES, setting.fractions, strict=True)):
         start = place * _SECOND_PARTY
         tables[f"rows-{name}"] = _training_rows(sweep, start, start + fraction)
         if setting.skew:

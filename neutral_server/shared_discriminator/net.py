@@ -10,14 +10,23 @@ One compiled call does 1, or 1 and 2; it is compiled for each number of parties 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernel.gan.adam import adam_step
 from kernel.gan.losses import origin_losses
-from kernel.gan.nets import discriminate, discriminator_shapes, flatten, initial_weights, parameters, unflatten
+from kernel.gan.nets import (
+    compiled,
+    discriminate,
+    discriminator_shapes,
+    flatten,
+    initial_weights,
+    parameters,
+    unflatten,
+)
 from kernel.gan.spec import AdamSpec, ImageShape, NetSpec
 from kernel.optimizers import SLOTS, check_state
 
@@ -80,8 +89,7 @@ class SharedDiscriminator:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import tensorflow as tf
 
-        self._tf, self._net, self._adam, self._image = tf, net, adam, image
-        self._columns = columns
+        self._tf, self._columns = tf, columns
         self._shapes = discriminator_shapes(net, columns, image, parties)
         self.parameters = parameters(self._shapes)
         self._groups = [
@@ -93,10 +101,7 @@ class SharedDiscriminator:
             )
             for group, models in enumerate(groups)
         ]
-        self._learn, self._learn_and_pull, self._move = (
-            tf.function(body, autograph=False)
-            for body in (self._learn_body, self._learn_and_pull_body, self._move_body)
-        )
+        self._compiled = _compile(net, adam, image, tuple(self._shapes))
 
     def warm_up(self, sizes: Iterable[tuple[int, int]], batch_rows: int, *, pull_only: bool) -> None:
         """Compiles ``learn`` for every size, so that no step waits for it; no weight moves.
@@ -184,45 +189,54 @@ class SharedDiscriminator:
         rows = [tf.constant(one) for one in fakes]
         origins = tf.constant(list(places), tf.int32)
         if wrong is None:
-            loss = self._learn(stacked.weights, stacked.slots, stacked.step, rows, origins)
+            loss = self._compiled.learn(stacked.weights, stacked.slots, stacked.step, rows, origins)
             return Learned(_reals(loss))
         told = tf.constant(wrong.reshape(len(wrong), -1))
-        loss, origin_loss, gradients = self._learn_and_pull(
+        loss, origin_loss, gradients = self._compiled.learn_and_pull(
             stacked.weights, stacked.slots, stacked.step, rows, origins, told
         )
         return Learned(_reals(loss), _reals(origin_loss), tuple(one.numpy() for one in gradients))
 
     def _run_move(self, stacked: _Stacked, gradient: NDArray[np.float32]) -> None:
         gradients = [self._tf.constant(one) for one in unflatten(gradient, self._shapes).values()]
-        self._move(stacked.weights, stacked.slots, stacked.step, gradients)
+        self._compiled.move(stacked.weights, stacked.slots, stacked.step, gradients)
 
-    def _learn_body(self, weights: Any, slots: Any, step: Any, fakes: Any, places: Any) -> Any:
-        tf = self._tf
-        rows = tf.concat(fakes, axis=1)
+
+class _Compiled(NamedTuple):
+    learn: Any
+    learn_and_pull: Any
+    move: Any
+
+
+@lru_cache(maxsize=8)  # of the nets a server trains one after the other, resumed runs among them
+def _compile(net: NetSpec, adam: AdamSpec, image: ImageShape | None, names: tuple[str, ...]) -> _Compiled:
+    """Functions of a group's variables: ``weights`` and ``slots`` by ``names``, in that order."""
+    import tensorflow as tf
+
+    def move(weights: Any, slots: Any, step: Any, gradients: Any) -> None:
+        ordered = [weights[name] for name in names]
+        adam_step(tf, adam, ordered, gradients, slots["momentum"], slots["velocity"], step)
+
+    def learn(weights: Any, slots: Any, step: Any, fakes: Any, places: Any) -> Any:
+        rows, ordered = tf.concat(fakes, axis=1), [weights[name] for name in names]
         origins = tf.tile(tf.repeat(places, fakes[0].shape[1])[tf.newaxis], [rows.shape[0], 1])
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self._in_order(weights))
-            losses = origin_losses(tf, discriminate(tf, self._net, weights, rows, self._image), origins)
+            tape.watch(ordered)
+            losses = origin_losses(tf, discriminate(tf, net, weights, rows, image), origins)
             total = tf.reduce_sum(losses)
-        self._move_body(weights, slots, step, tape.gradient(total, self._in_order(weights)))
+        move(weights, slots, step, tape.gradient(total, ordered))
         return losses
 
-    def _learn_and_pull_body(self, weights: Any, slots: Any, step: Any, fakes: Any, places: Any, wrong: Any) -> Any:
-        tf = self._tf
-        losses = self._learn_body(weights, slots, step, fakes, places)
+    def learn_and_pull(weights: Any, slots: Any, step: Any, fakes: Any, places: Any, wrong: Any) -> Any:
+        losses = learn(weights, slots, step, fakes, places)
         rows = tf.concat(fakes, axis=1)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(rows)
-            origin = origin_losses(tf, discriminate(tf, self._net, weights, rows, self._image), wrong)
+            origin = origin_losses(tf, discriminate(tf, net, weights, rows, image), wrong)
             total = tf.reduce_sum(origin) * float(len(fakes))  # a mean over one party's rows, not over all
         return losses, origin, tf.split(tape.gradient(total, rows), len(fakes), axis=1)
 
-    def _move_body(self, weights: Any, slots: Any, step: Any, gradients: Any) -> None:
-        ordered = self._in_order(weights)
-        adam_step(self._tf, self._adam, ordered, gradients, slots["momentum"], slots["velocity"], step)
-
-    def _in_order(self, weights: Mapping[str, Any]) -> list[Any]:
-        return [weights[name] for name in self._shapes]
+    return _Compiled(*(compiled(tf, net, body) for body in (learn, learn_and_pull, move)))
 
 
 def _reals(losses: Any) -> NDArray[np.float64]:

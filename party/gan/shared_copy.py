@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kernel.errors import SettingsError
 from kernel.gan.losses import origin_losses
-from kernel.gan.nets import discriminate, discriminator_shapes, parameters, unflatten
+from kernel.gan.nets import compiled, discriminate, discriminator_shapes, parameters, unflatten
 from kernel.gan.spec import GanSpec, ImageShape, NetSpec
 
 
@@ -100,4 +100,4 @@ def _compile(net: NetSpec, image: ImageShape | None) -> _Compiled:
             losses = origin_losses(tf, discriminate(tf, net, weights, fakes, image), wrong)
         return losses, tape.gradient(losses, fakes)
 
-    return _Compiled(*(tf.function(body, autograph=False) for body in (update, origin_gradient)))
+    return _Compiled(*(compiled(tf, net, body) for body in (update, origin_gradient)))

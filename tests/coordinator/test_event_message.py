@@ -53,3 +53,14 @@ def test_a_field_of_a_kind_unknown_here_is_refused_by_name():
     message = operation_pb2.Event(time="t", name="e", fields=[operation_pb2.EventField(name="new")])
     with pytest.raises(WireError, match="event field 'new' carries no value known here; run one version everywhere"):
         decode_event(message)
+
+
+def test_a_list_of_maps_comes_back():
+    groups = [{"classes": [0.0, 1.0], "steps": {"a": 3}}, {}]
+    event = {"time": "t", "event": "schedule", "groups": groups, "none": []}
+    assert decode_event(encode_event(0, event)) == event
+
+
+def test_a_list_of_maps_and_numbers_is_refused():
+    with pytest.raises((WireError, TypeError)):
+        encode_event(0, {"time": "t", "event": "e", "odd": [{}, 1.0]})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PARTY_COLOURS = ("#3b82f6", "#e07b00", "#0d9f8c", "#a06cd5", "#d1495b", "#8a6d3b")
 TOGETHER, REAL = "#6b7686", "#2f9e5b"
-BY_COLOURS: Mapping[str, str] = {"max": "#d1495b", "mean": "#a06cd5", "shared": TOGETHER}
+BY_COLOURS: Mapping[str, str] = {"max": "#d1495b", "mean": "#a06cd5"}
 _KIND_COLOURS: Mapping[str, str] = {"train": "#d1495b", "holdout": "#3b82f6", "other": TOGETHER}
 _KIND_WORDS: Mapping[str, str] = {
     "train": "its training rows",
@@ -165,7 +165,7 @@ GAN_DRAWINGS: Mapping[str, Callable[[RunRecord, Theme], "Figure | None"]] = {
     "membership": draw_membership,
     "histograms": draw_histograms,
 }
-_MARKERS: Mapping[str, str] = {OWN: "o", "max": "^", "mean": "s", "shared": "x"}
+_MARKERS: Mapping[str, str] = {OWN: "o", "max": "^", "mean": "s", "shared_max": "x", "shared_own": "+"}
 
 
 def party_colour(found: GanRecord, party: str) -> str:

@@ -51,7 +51,7 @@ _FIGURES: tuple[tuple[str, str, Draw, str], ...] = (
         "attack",
         "White-box membership attack (Fig. 7)",
         gan_plots.attack_curves,
-        "As many rows as there are members are called members, those with the highest scores of party-a's discriminator.",
+        "As many rows as there are members are called members, those with the highest scores of the party's own discriminator.",
     ),
     (
         "attack-classes",

@@ -13,6 +13,7 @@ from coordinator.report.benchmarks.frontier_plot import write_names
 from coordinator.report.plots import PLAIN, RELAYED, SPLIT, TF_FUNCTION
 from coordinator.report.sweeps.gan_records import (
     ALL,
+    BOTH,
     PARTY_A,
     PARTY_B,
     REAL,
@@ -60,7 +61,7 @@ def images(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
     fractions = fraction_values(sweep)
     for row, method in enumerate(METHODS):
         for column, fraction in enumerate(fractions):
-            tile = _tile([record["samples"] for record in sweep.of_party(method, fraction)])
+            tile = _tile([record["samples"] for record in sweep.alike(method, fraction)])
             if tile is not None:
                 cells[row, column] = tile
     if not cells:
@@ -92,8 +93,7 @@ def images(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
 
 def grid(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
     """Fig. 5: accuracy by the parties' fractions, of rows from party-a, party-b, and both."""
-    pairs = [fractions for fractions in sweep.settings("fractions") if len(fractions) == 2]
-    values = sorted({fraction for pair in pairs for fraction in pair if len(set(pair)) == 2})
+    values = sorted({fraction for pair in sweep.settings("fractions") for fraction in pair if len(set(pair)) == 2})
     if not values:
         return None
     tables = [grid_table(sweep, values, source) for source in (PARTY_A, PARTY_B, ALL)]
@@ -132,19 +132,21 @@ def accuracy_curves(sweep: Sweep, caption: str) -> Callable[[Path], None] | None
     fractions = fraction_values(sweep)
 
     def along(method: Method, *sources: str) -> list[tuple[float, Point]]:
-        return _along(fractions, lambda fraction: accuracy(sweep.of_party(method, fraction), *sources))
+        return _along(fractions, lambda fraction: accuracy(sweep.alike(method, fraction), *sources))
 
     real = _along(
         fractions,
         lambda fraction: next(
-            (found for method in METHODS if (found := accuracy(sweep.of_party(method, fraction), REAL))), None
+            (found for method in METHODS if (found := accuracy(sweep.alike(method, fraction), REAL))), None
         ),
     )
     curves = [
-        _Curve("privGAN, both parties", _BOTH, False, along("privgan", ALL)),
+        _Curve("privGAN, both parties", SPLIT, True, along("privgan", ALL)),
         _Curve("privGAN, party-a", SPLIT, False, along("privgan", PARTY_A)),
-        _Curve("GAN, the paper's steps", PLAIN, False, along("gan", PARTY_A)),
-        _Curve("GAN, equal steps", TF_FUNCTION, False, along("gan_equal", PARTY_A)),
+        _Curve("GANs, the paper's steps, both", PLAIN, True, along("gan", ALL)),
+        _Curve("GAN, the paper's steps, party-a", PLAIN, False, along("gan", PARTY_A)),
+        _Curve("GANs, equal steps, both", TF_FUNCTION, True, along("gan_equal", ALL)),
+        _Curve("GAN, equal steps, party-a", TF_FUNCTION, False, along("gan_equal", PARTY_A)),
         _Curve("real rows of a party", _REAL, True, real),
     ]
     level = 1 / len(sweep.described["classes"])
@@ -163,7 +165,7 @@ def attack_curves(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
     fractions = fraction_values(sweep)
 
     def along(method: Method, by: str) -> list[tuple[float, Point]]:
-        return _along(fractions, lambda fraction: attack(sweep.of_party(method, fraction), by))
+        return _along(fractions, lambda fraction: attack(sweep.alike(method, fraction), by))
 
     curves = [_Curve(NAMES[method], COLOURS[method], False, along(method, "own")) for method in METHODS]
     curves.append(_Curve("privGAN, maximum over parties", _BOTH, True, along("privgan", "max")))
@@ -171,7 +173,7 @@ def attack_curves(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
     levels = [
         (fraction, level)
         for fraction in fractions
-        if (level := next((c for m in METHODS if (c := chance(sweep.of_party(m, fraction), "own"))), None)) is not None
+        if (level := next((c for m in METHODS if (c := chance(sweep.alike(m, fraction), "own"))), None)) is not None
     ]
 
     def mark(axes: Any) -> None:
@@ -183,7 +185,7 @@ def attack_curves(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
         "White-box membership attack, all classes",
         "fraction of the training rows at a party",
         "share of rows called members that are",
-        caption,
+        f"a party's own rows, mean of both parties\n{caption}",
         mark,
     )
 
@@ -195,7 +197,7 @@ def attack_digits(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
     for method, table in tables.items():
         for row, fraction in enumerate(fractions):
             for column, label in enumerate(labels):
-                point = advantage(sweep.of_party(method, fraction), "own", label)
+                point = advantage(sweep.alike(method, fraction), "own", label)
                 table[row, column] = np.nan if point is None else point.value
     if not labels or all(np.all(np.isnan(table)) for table in tables.values()):
         return None
@@ -206,7 +208,10 @@ def attack_digits(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
             axes.set_title(NAMES[method], color=_TEXT)
             axes.set_xlabel("class", color=_TEXT, fontsize=9.5)
             axes.set_ylabel("fraction at a party", color=_TEXT, fontsize=9.5)
-        _caption(panels[0], f"attack accuracy of party-a's own discriminator less chance: 0 is private\n{caption}")
+        _caption(
+            panels[0],
+            f"attack accuracy of a party's own discriminator less chance, mean of both parties: 0 is private\n{caption}",
+        )
 
     return lambda file: save_panels(
         file, draw, columns=3, width=3 * (1.2 + 0.42 * len(labels)), height=2.4 + 0.36 * len(fractions)
@@ -216,18 +221,17 @@ def attack_digits(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
 def weights(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
     """Utility over what an attack gains, by lambda; a GAN of the same rows and steps beside them."""
     fraction = float(sweep.described["weights_fraction"])
-    both = (PARTY_A, PARTY_B)
     points = []
     for value in sweep.settings("weight"):
         runs = sweep.at("privgan", (fraction, fraction), weight=value)
-        reached, leaked = accuracy(runs, *both), advantage(runs, "own", parties=both)
+        reached, leaked = accuracy(runs, *BOTH), advantage(runs, "own")
         if reached is not None and leaked is not None:
             points.append((f"λ = {value:g}", SPLIT, "o", leaked, reached))
     if len(points) < 2:
         return None
     for method in ("gan_equal", "gan"):
-        runs = sweep.of_party(method, fraction)
-        reached, leaked = accuracy(runs, PARTY_A), advantage(runs, "own")
+        runs = sweep.alike(method, fraction)
+        reached, leaked = accuracy(runs, *BOTH), advantage(runs, "own")
         if reached is not None and leaked is not None:
             points.append((NAMES[method], COLOURS[method], "s", leaked, reached))
 
@@ -264,7 +268,7 @@ def weights(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
 def skews(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
     """Accuracy over the skew of labels: privGAN against each party's own GAN."""
     fraction = float(sweep.described["skews_fraction"])
-    values, both = sweep.settings("skew"), (PARTY_A, PARTY_B)
+    values = sweep.settings("skew")
     if len(values) < 2:
         return None
 
@@ -272,10 +276,10 @@ def skews(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
         return _along(values, lambda skew: accuracy(sweep.at(method, (fraction, fraction), skew=skew), *sources))
 
     curves = [
-        _Curve("privGAN, both parties", _BOTH, False, along("privgan", ALL)),
-        _Curve("privGAN, a party alone", SPLIT, False, along("privgan", *both)),
+        _Curve("privGAN, both parties", SPLIT, True, along("privgan", ALL)),
+        _Curve("privGAN, a party alone", SPLIT, False, along("privgan", *BOTH)),
         _Curve("own GANs, both parties", TF_FUNCTION, True, along("gan_equal", ALL)),
-        _Curve("own GAN, a party alone", TF_FUNCTION, False, along("gan_equal", *both)),
+        _Curve("own GAN, a party alone", TF_FUNCTION, False, along("gan_equal", *BOTH)),
         _Curve("real rows of a party", _REAL, True, along("privgan", REAL)),
     ]
     return _curves_figure(

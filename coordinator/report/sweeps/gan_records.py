@@ -10,6 +10,7 @@ from coordinator.sweeps.gan_tasks import Method
 from coordinator.sweeps.seed_mean import seed_mean
 
 PARTY_A, PARTY_B, ALL, REAL = "party-a", "party-b", "all", "real"
+BOTH = (PARTY_A, PARTY_B)
 POOLED = "pooled"
 _AXES_ONLY = ("about", "weights_fraction", "skews_fraction", "mirrored")
 
@@ -69,10 +70,9 @@ class Sweep:
             and record["setting"]["skew"] == skew
         ]
 
-    def of_party(self, method: Method, fraction: float) -> list[Record]:
-        """Where party-a has this fraction: privGAN with a party alike, a GAN alone or else beside one that it never hears of."""
-        alone = [] if method == "privgan" else self.at(method, (fraction,))
-        return alone or self.at(method, (fraction, fraction))
+    def alike(self, method: Method, fraction: float) -> list[Record]:
+        """`at` this fraction at both parties."""
+        return self.at(method, (fraction, fraction))
 
 
 def newest_sweep(records: Sequence[Record]) -> Sweep | None:
@@ -96,25 +96,19 @@ def accuracy(records: Sequence[Record], *sources: str) -> Point | None:
     return _point([_mean(scores, "value", scores[0]["n"] if scores else 0) for scores in found if scores])
 
 
-def attack(
-    records: Sequence[Record], by: str, label: str = POOLED, parties: Sequence[str] = (PARTY_A,)
-) -> Point | None:
+def attack(records: Sequence[Record], by: str, label: str = POOLED, parties: Sequence[str] = BOTH) -> Point | None:
     """Accuracy of the membership attack with these scores on the parties' rows of a class; None where it was not made."""
     found = [_attacks(record, by, label, parties) for record in records]
     return _point([_mean(one, "accuracy", one[0]["members"]) for one in found if one])
 
 
-def chance(
-    records: Sequence[Record], by: str, label: str = POOLED, parties: Sequence[str] = (PARTY_A,)
-) -> float | None:
+def chance(records: Sequence[Record], by: str, label: str = POOLED, parties: Sequence[str] = BOTH) -> float | None:
     """What blind calling reaches in `attack`."""
     found = [one["chance"] for record in records for one in _attacks(record, by, label, parties)]
     return sum(found) / len(found) if found else None
 
 
-def advantage(
-    records: Sequence[Record], by: str, label: str = POOLED, parties: Sequence[str] = (PARTY_A,)
-) -> Point | None:
+def advantage(records: Sequence[Record], by: str, label: str = POOLED, parties: Sequence[str] = BOTH) -> Point | None:
     """`attack` less `chance`."""
     point, level = attack(records, by, label, parties), chance(records, by, label, parties)
     if point is None or level is None:

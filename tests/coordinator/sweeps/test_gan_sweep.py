@@ -11,7 +11,15 @@ import pytest
 from gan_sweep_files import made_figures, small_sweep
 
 from coordinator.sweeps.gan_run import accuracies, memberships, sample_rows, task_figures
-from coordinator.sweeps.gan_sweep import LOG_NAME, SWEEP, done_keys, expected_seconds, run_sweep, sweep_log
+from coordinator.sweeps.gan_sweep import (
+    ASSUMED_EVALUATION,
+    LOG_NAME,
+    SWEEP,
+    done_keys,
+    expected_seconds,
+    run_sweep,
+    sweep_log,
+)
 from coordinator.sweeps.gan_tasks import gan_tasks
 from kernel.errors import BadInputError, TertiumError
 
@@ -94,11 +102,14 @@ def test_a_record_says_what_was_trained_with_what(tmp_path: Path):
 
 
 def test_the_expected_time_comes_from_what_was_measured():
-    tasks = gan_tasks(small_sweep())
-    cost = tasks[0].multiplications
-    records = [{"task_seconds": seconds, "multiplications": cost} for seconds in (1.0, 2.0, 9.0)]
-    assert expected_seconds(tasks[0], [*records, {"failed": "x", "task_seconds": 99.0}]) == pytest.approx(2.0)
-    assert 0 < expected_seconds(tasks[0], []) < 1
+    task = gan_tasks(small_sweep())[0]
+    cost = task.multiplications
+    records = [
+        {"seconds": seconds, "task_seconds": seconds + beside, "multiplications": cost / 2}
+        for seconds, beside in ((1.0, 10.0), (2.0, 30.0), (9.0, 20.0))
+    ]
+    assert expected_seconds(task, [*records, {"failed": "x", "task_seconds": 99.0}]) == pytest.approx(2 * 2.0 + 20.0)
+    assert expected_seconds(task, []) == pytest.approx(ASSUMED_EVALUATION, abs=0.1)
 
 
 def attack(accuracy, members, chance):

@@ -38,10 +38,10 @@ def test_the_papers_size_is_the_papers():
     assert sweep.nets.discriminator == (2048, 512, 256)
     assert sorted(sweep.axes.fractions) == [0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5]
     assert (sweep.evaluation.rows, sweep.evaluation.epochs) == (3000, 25)
-    most = Setting("gan", (0.5,), 0.0, 0.0, 1)
+    most = Setting("gan", (0.5, 0.5), 0.0, 0.0, 1)
     assert steps_per_epoch(sweep, most) == sweep.training.steps_per_epoch == 30000 // 10 // 256
     for fraction, steps in ((0.01, 1), (0.05, 1), (0.1, 2), (0.4, 9)):
-        assert steps_per_epoch(sweep, Setting("gan", (fraction,), 0.0, 0.0, 1)) == steps
+        assert steps_per_epoch(sweep, Setting("gan", (fraction, fraction), 0.0, 0.0, 1)) == steps
 
 
 def test_tasks_that_two_figures_need_are_trained_once_and_axes_take_turns():
@@ -51,13 +51,13 @@ def test_tasks_that_two_figures_need_are_trained_once_and_axes_take_turns():
     ]
     assert found == [
         ("privgan", (0.5, 0.5), 1.0, 0.0),  # fractions; the grid's first cell too
-        ("gan_equal", (0.5,), 0.0, 0.0),
-        ("gan", (0.5,), 0.0, 0.0),
+        ("gan_equal", (0.5, 0.5), 0.0, 0.0),
+        ("gan", (0.5, 0.5), 0.0, 0.0),
         ("privgan", (0.1, 0.1), 1.0, 0.0),  # lambda 1; the second fraction and the grid's last cell too
         ("privgan", (0.5, 0.5), 1.0, 0.5),
         ("gan_equal", (0.5, 0.5), 0.0, 0.5),
-        ("gan_equal", (0.1,), 0.0, 0.0),
-        ("gan", (0.1,), 0.0, 0.0),
+        ("gan_equal", (0.1, 0.1), 0.0, 0.0),
+        ("gan", (0.1, 0.1), 0.0, 0.0),
         ("privgan", (0.1, 0.5), 1.0, 0.0),  # the grid off its diagonal
         ("privgan", (0.1, 0.1), 0.0, 0.0),
         ("privgan", (0.5, 0.1), 1.0, 0.0),
@@ -139,7 +139,7 @@ def test_skew_takes_the_rows_of_the_other_halfs_classes(skew, share):
 
 def test_multiplications_by_hand():
     sweep = small_sweep()
-    gan = gan_task(sweep, Setting("gan_equal", (0.5,), 0.0, 0.0, 1))
+    gan = gan_task(sweep, Setting("gan_equal", (0.5, 0.5), 0.0, 0.0, 1))
     generator, discriminator = (
         2 * 3 + 3 * 2,
         2 * 5 + 5,
@@ -148,7 +148,7 @@ def test_multiplications_by_hand():
     assert columns_named(["pixel0..pixel783", "V1..V3"]) == 787
     one = columns_named(sweep.data.columns)
     generator, discriminator = 2 * 3 + 3 * one, one * 5 + 5
-    assert gan.multiplications == (4 * generator + 8 * discriminator) * 8 * 5 * 4 * 3
+    assert gan.multiplications == (4 * generator + 8 * discriminator) * 8 * 5 * 4 * 3 * 2
     privgan = gan_task(sweep, Setting("privgan", (0.5, 0.5), 1.0, 0.0, 1))
     shared = one * 5 + 5 * 2
     assert privgan.multiplications == (4 * generator + 8 * discriminator + 5 * shared) * 8 * 5 * 4 * 3 * 2

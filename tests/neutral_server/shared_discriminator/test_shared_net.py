@@ -95,15 +95,14 @@ def test_compiling_ahead_moves_nothing_and_leaves_nothing_to_compile():
     ours.warm_up([(2, 2), (1, 2)], BATCH, pull_only=False)
     ours.warm_up_moves([2, 1])
     assert all(np.array_equal(value, state[name]) for name, value in ours.state().items())
-    functions = (ours._learn, ours._learn_and_pull, ours._move)
-    traces = [function.experimental_get_tracing_count() for function in functions]
-    assert traces == [2, 2, 2]
+    traces = [function.experimental_get_tracing_count() for function in ours._compiled]
+    assert min(traces) >= 2
     for group, models in enumerate((2, 1)):
         fakes, wrong = step(models, 0)
         ours.learn(group, fakes, PLACES, wrong)
         ours.learn(group, fakes, PLACES, None)
         ours.apply(group, np.ones((models, ours.parameters), np.float32))
-    assert [function.experimental_get_tracing_count() for function in functions] == traces
+    assert [function.experimental_get_tracing_count() for function in ours._compiled] == traces
 
 
 def test_a_loaded_state_goes_on_with_the_same_bits():

@@ -25,7 +25,7 @@ from party.settings import PartySettings
 
 PARTIES = ("party-a", "party-b")
 SERVER_PLAN = b"held under"
-CLASSES = {"party-a": (0, 1), "party-b": (0,)}
+CLASSES = {"party-a": (0, 5), "party-b": (0,)}
 
 
 def plan_of(**more):
@@ -34,7 +34,7 @@ def plan_of(**more):
         {"name": name, "table": "digits", "columns": ["pixel_0_0..pixel_7_7"], "label": "target"} for name in PARTIES
     ]
     return GanPlan.model_validate(
-        {"name": "t", "epochs": 4, "batch_rows": 16, "classes": (0, 1), "nets": nets, "test_fraction": 0.5, "seed": 3}
+        {"name": "t", "epochs": 4, "batch_rows": 16, "classes": (0, 5), "nets": nets, "test_fraction": 0.5, "seed": 3}
         | {"evaluation": {"members": 40}, "parties": parties, "job": "privgan"}
         | more
     ).message()
@@ -121,7 +121,7 @@ def test_own_max_and_mean_are_those_of_the_nets(run):
         pool = [np.stack([nets[one, 0].score(0, part) for one in PARTIES]) for part in drawn(spec, rows, party, 0)]
         assert same(found["max"][party]["0"], membership(*(part.max(axis=0) for part in pool)))
         assert same(found["mean"][party]["0"], membership(*(part.mean(axis=0) for part in pool)))
-    assert "1" not in found["max"]["party-a"]  # one discriminator alone knows of ones
+    assert "5" not in found["max"]["party-a"]  # one discriminator alone knows of fives
 
 
 def test_the_shared_discriminator_by_hand(run):
@@ -137,7 +137,7 @@ def test_the_shared_discriminator_by_hand(run):
 
     for place, party in enumerate(PARTIES):
         for label in CLASSES[party]:
-            pool = [origins(part, label) for part in drawn(spec, rows, party, label)]
+            pool = [origins(part, spec.classes.index(label)) for part in drawn(spec, rows, party, label)]
             assert same(found["shared_own"][party][str(label)], membership(*(one[:, place] for one in pool)))
             assert same(found["shared_max"][party][str(label)], membership(*(one.max(axis=1) for one in pool)))
 
@@ -157,18 +157,16 @@ def test_pooled_and_histograms_count_everything(run):
 
 
 def test_controls_find_what_there_is(run):
-    """The overfitted discriminators are caught far above chance, with few rows too; noise is not (probability of a miss 5 % a
-    class at most, and the seed is fixed)."""
-    controls = run[-1]["attacks"]["membership_controls"]
-    assert {party: set(classes) for party, classes in controls["overfitted"].items()} == {
-        party: {str(label) for label in CLASSES[party]} for party in PARTIES
-    }
+    """Overfitted discriminators are caught with this few rows too (their interval is above chance); noise is not: a class is
+    missed by the 95 % interval with probability 5 % at most, and the seed is fixed."""
+    attacks = run[-1]["attacks"]
+    controls, pooled = attacks["membership_controls"], attacks["membership_pooled"]
+    wanted = {party: {str(label) for label in CLASSES[party]} for party in PARTIES}
+    for kind in ("overfitted", "noise"):
+        assert {party: set(classes) for party, classes in controls[kind].items()} == wanted
     for party in PARTIES:
-        for label in CLASSES[party]:
-            caught, blind = (controls[kind][party][str(label)] for kind in ("overfitted", "noise"))
-            assert caught["low"] > caught["chance"] + 0.1
-            assert caught["auc"] > 0.85
-            assert blind["low"] <= blind["chance"] <= blind["high"]
+        assert pooled["overfitted"][party]["low"] > pooled["overfitted"][party]["chance"]
+        assert pooled["noise"][party]["low"] <= pooled["noise"][party]["chance"] <= pooled["noise"][party]["high"]
 
 
 def test_a_net_that_memorised_noise_is_caught():

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from small_gans import DENSE
 
-from kernel.errors import BadInputError
+from kernel.errors import BadInputError, StepError
 from kernel.gan.losses import generator_losses, origin_losses
 from kernel.gan.nets import discriminate, generate
 from party.gan.local_gan import LocalGan, initial_gan
@@ -95,47 +95,63 @@ def test_a_step_is_its_three_parts(spec, image):
         np.testing.assert_allclose(parts.state()[name], value, rtol=1e-4, atol=1e-7, err_msg=name)
 
 
-def test_a_generator_moves_by_the_gradient_of_the_whole_privgan_loss(spec, image):
-    """With the origin loss's gradient at the fakes handed in, G's gradient is that of BCE + lambda * CE by one tape.
+def weights_in(state, net):
+    names = [name for name in state if name.startswith(f"{net}.") and name.split(".")[1].startswith(("kernel", "bias"))]
+    return {name.removeprefix(f"{net}."): tf.constant(state[name]) for name in names}
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_a_generator_moves_by_the_gradient_of_its_whole_loss(spec, image, pays):
+    """With the origin loss's gradient at the fakes handed in, G's gradient is that of BCE + lambda * CE by one tape, against
+    the discriminator as it is after its move.
 
     The gradient is read off Adam's momentum after its first move: (1 - 0.5) g.
     """
     weight, wrong = 1.7, tf.constant(np.random.default_rng(1).integers(0, 3, (len(CLASSES), ROWS)), tf.int32)
-    gan = made(spec, image)
-    state, (latent, _, _) = gan.state(), draws(0)
-    g, d = (
-        {
-            name.removeprefix(f"{net}."): tf.constant(value)
-            for name, value in state.items()
-            if name.startswith(f"{net}.") and name.count(".") == 1 and "step" not in name
-        }
-        for net in ("generator", "discriminator")
-    )
     shared = tf.constant(np.random.default_rng(2).normal(size=(COLUMNS, 3)).astype(np.float32))
+    gan, (latent, real, _) = made(spec, image), draws(0)
 
     def origin(fakes):
         return tf.reduce_sum(origin_losses(tf, tf.tanh(fakes) @ shared, wrong))
 
+    fakes = gan.make_fakes(latent)
+    gan.step_discriminator(real, fakes)
+    before = gan.state()
+    g, d = weights_in(before, "generator"), weights_in(before, "discriminator")
     with tf.GradientTape() as tape:
         tape.watch(list(g.values()))
-        fakes = generate(tf, spec.generator, g, tf.constant(latent), image)
-        bce = generator_losses(tf, discriminate(tf, spec.discriminator, d, fakes, image))
-        loss = tf.reduce_sum(bce) + weight * origin(fakes)
+        made_again = generate(tf, spec.generator, g, tf.constant(latent), image)
+        bce = generator_losses(tf, discriminate(tf, spec.discriminator, d, made_again, image))
+        loss = tf.reduce_sum(bce) + (weight * origin(made_again) if pays else 0.0)
     wanted = dict(zip(g, tape.gradient(loss, list(g.values())), strict=True))
-    sent = tf.constant(gan.make_fakes(latent))
+    sent = tf.constant(fakes)
     with tf.GradientTape() as tape:
         tape.watch(sent)
         paid = origin(sent)
-    found = gan.step_generator(latent, weight * tape.gradient(paid, sent).numpy())
+    found = gan.step_generator(latent, weight * tape.gradient(paid, sent).numpy() if pays else None)
     np.testing.assert_allclose(found, bce, rtol=1e-5)
     after = gan.state()
     for name, gradient in wanted.items():
         scale = np.abs(gradient).max()
         assert scale > 0
         np.testing.assert_allclose(2 * after[f"generator.momentum.{name}"], gradient, atol=2e-5 * scale, err_msg=name)
-        np.testing.assert_array_equal(
-            after[f"discriminator.{name}"], state[f"discriminator.{name}"]
-        ) if name in d else None
+    for name in d:
+        np.testing.assert_array_equal(after[f"discriminator.{name}"], before[f"discriminator.{name}"])
+
+
+def test_a_step_is_taken_in_order_and_on_its_own_fakes(spec, image):
+    gan, (latent, real, pull) = made(spec, image), draws(0)
+    with pytest.raises(StepError, match="latent noise"):
+        gan.step_generator(latent, pull)
+    fakes = gan.make_fakes(latent)
+    with pytest.raises(StepError, match="other fakes"):
+        gan.step_discriminator(real, -fakes)
+    gan.step_discriminator(real, fakes)
+    with pytest.raises(StepError, match="other fakes"):
+        gan.step_discriminator(real, fakes)
+    with pytest.raises(StepError, match="latent noise"):
+        gan.step_generator(-latent, pull)
+    assert gan.state()["generator.step"].tolist() == [0, 0, 0]
 
 
 def test_stacked_models_are_single_ones(spec, image):
@@ -212,10 +228,10 @@ def test_a_state_of_other_nets_changes_nothing(spec, image):
 def test_groups_of_equal_shapes_share_compiled_functions(spec, image):
     """Ten groups must not be traced ten times."""
     for label in range(3):
-        made(spec, image, [label]).step(*(value[:, :5] for value in draws(0, 1)[:2]))
+        made(spec, image, [label]).step(*draws(0, 1)[:2])
     compiled = made(spec, image)._compiled.step
     before = compiled.experimental_get_tracing_count()
-    made(spec, image, [9]).step(*(value[:, :5] for value in draws(0, 1)[:2]))
+    made(spec, image, [9]).step(*draws(0, 1)[:2])
     assert compiled.experimental_get_tracing_count() == before > 0
 
 

@@ -112,7 +112,7 @@ def test_failures_stand_on_the_page_until_they_are_mended(tmp_path: Path):
         return made_figures(task)
 
     list(run_sweep(sweep, tasks, tmp_path, tmp_path, train))
-    assert "* GAN, equal steps, fractions 0.5, seed 1: party-b was lost" in write_page(tmp_path).read_text()
+    assert "* GAN, equal steps, fractions 0.5 + 0.5, seed 1: party-b was lost" in write_page(tmp_path).read_text()
     trained(tmp_path, sweep, tasks)
     assert "party-b was lost" not in write_page(tmp_path).read_text()
 
@@ -127,7 +127,7 @@ def test_the_list_of_a_sweep_and_its_page_are_to_be_had_without_training(tmp_pat
     from gan_sweep_files import SMALL
 
     plan.write_text(SMALL, encoding="utf-8")
-    common = {"size": None, "runs": tmp_path, "out": tmp_path, "only": None, "seeds": None}
+    common = {"size": None, "runs": tmp_path, "out": tmp_path, "only": None, "seeds": None, "seed": None}
     trained(tmp_path, tasks=gan_tasks(small_sweep())[:1])
     sweep_command(plan, listed=True, report_only=False, **common)
     lines = capsys.readouterr().out.splitlines()
