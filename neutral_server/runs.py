@@ -79,7 +79,8 @@ class RunTable:
         """
         session = self.session(run, generation)
         if not isinstance(session, kind):
-            raise StepError(f"run {run!r} has a {session.part} at the neutral server and no {kind.part}")
+            found, wanted = (part.replace("_", " ") for part in (session.part, kind.part))
+            raise StepError(f"run {run!r} has a {found} at the neutral server and no {wanted}")
         return session
 
     def prepare(self, request: stack_control_pb2.PrepareStackRequest) -> list[int]:

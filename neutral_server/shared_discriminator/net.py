@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from kernel.gan.adam import adam_step
 from kernel.gan.losses import origin_losses
-from kernel.gan.nets import discriminate, discriminator_shapes, flatten, initial_weights, parameters, unflatten
+from kernel.gan.nets import (
+    compiled,
+    discriminate,
+    discriminator_shapes,
+    flatten,
+    initial_weights,
+    parameters,
+    unflatten,
+)
 from kernel.gan.spec import AdamSpec, ImageShape, NetSpec
 from kernel.optimizers import SLOTS, check_state
 
@@ -228,7 +236,7 @@ def _compile(net: NetSpec, adam: AdamSpec, image: ImageShape | None, names: tupl
             total = tf.reduce_sum(origin) * float(len(fakes))  # a mean over one party's rows, not over all
         return losses, origin, tf.split(tape.gradient(total, rows), len(fakes), axis=1)
 
-    return _Compiled(*(tf.function(body, autograph=False) for body in (learn, learn_and_pull, move)))
+    return _Compiled(*(compiled(tf, net, body) for body in (learn, learn_and_pull, move)))
 
 
 def _reals(losses: Any) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="The plain network on pooled rows, beside a split run (needs every party's files).",
+    help="What is trained on everybody's rows in one place, beside a run (needs every party's files).",
     no_args_is_help=True,
 )
 
@@ -29,3 +29,16 @@ def train(
     from party.baseline.pooled import train_pooled
 
     train_pooled(plan, run, party_config, server_state, bytes.fromhex(server_plan), out)
+
+
+@app.command()
+def privgan(
+    plan: Annotated[Path, typer.Argument(help="plan message, as the local federation writes it")],
+    party_config: Annotated[list[Path], typer.Option(help="config of each party, in the order of the plan")],
+    out: Annotated[Path, typer.Option(help="JSON result")],
+    steps: Annotated[int, typer.Option(min=1, help="timed, after a few that are not")] = 20,
+) -> None:
+    """Time a step of the original single-process privGAN loop (Keras) on every party's rows."""
+    from party.baseline.timed_privgan import time_privgan
+
+    time_privgan(plan, party_config, steps, out)

@@ -150,7 +150,7 @@ def _check(
 
 
 def _build_model(spec: NetworkSpec, parts: NetworkParts) -> Any:
-    keras = _import_keras()
+    keras = import_keras()
     # Zeros: the weights come from ``parts``, and nothing may draw from a global generator.
     names = ["linear" if name == "identity" else name for name in spec.activations]
     layers = [
@@ -171,7 +171,7 @@ def _build_model(spec: NetworkSpec, parts: NetworkParts) -> Any:
 
 
 def _build_optimizer(spec: NetworkSpec) -> Any:
-    keras, numbers = _import_keras(), spec.optimizer
+    keras, numbers = import_keras(), spec.optimizer
     if numbers.name == "adam":
         return keras.optimizers.Adam(
             numbers.learning_rate, beta_1=numbers.beta_1, beta_2=numbers.beta_2, epsilon=numbers.epsilon
@@ -190,7 +190,7 @@ def _train_with_fit(
     # One full batch and the partial one, in one fit: the shapes, and so the functions, of a real epoch.
     full, partial = divmod(len(orders[0]), batch_rows)
     first = orders[0][: min(full, 1) * batch_rows + partial]
-    with _Restored(model):
+    with Restored(model):
         model.fit(rows[first], targets[first], epochs=1, shuffle=False, batch_size=batch_rows, verbose=0)
     losses, seconds = [], []
     for order in orders:
@@ -230,7 +230,7 @@ def _train_with_function(
         cuts = [order[start : start + batch_rows] for start in range(0, len(order), batch_rows)]
         return [(tf.constant(rows[cut]), tf.constant(targets[cut])) for cut in cuts]
 
-    with _Restored(model):
+    with Restored(model):
         ends = batches(orders[0])
         for x, y in (ends[0], ends[-1]):
             compiled(x, y)
@@ -244,7 +244,7 @@ def _train_with_function(
     return seconds
 
 
-class _Restored:
+class Restored:
     """Puts a model's weights and its optimizer's variables back when the block ends."""
 
     def __init__(self, model: Any) -> None:
@@ -264,7 +264,8 @@ def _parts_of(spec: NetworkSpec, model: Any) -> NetworkParts:
     return NetworkParts(first_layer, dict(zip(names, stack, strict=True)), kernel, bias)
 
 
-def _import_keras() -> Any:
+def import_keras() -> Any:
+    """Late, on TensorFlow, with its chatter turned down."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras

@@ -105,7 +105,6 @@ def test_generators_pay_from_the_epoch_the_plan_says(
     for epoch in (0, 1):
         for net in ("generator", "discriminator"):
             assert sharing[epoch][net] == pytest.approx(plain[epoch][net], abs=1e-6)
-    assert sharing[3]["generator"] != pytest.approx(plain[3]["generator"], abs=1e-4)
     assert _difference(_nets(federation, party, fakes.run), _nets(federation, party, "alone")) > 1e-3
 
 
@@ -196,9 +195,8 @@ def test_a_run_that_is_done_is_sampled_from(fakes: FinishedRun, federation: GanF
 
 
 def test_a_class_nobody_learnt_is_refused_and_the_run_stays_done(fakes: FinishedRun, federation: GanFederation):
-    _, first = federation.client.sample("fakes", "party-a", 5, (9,), 0)
-    *_, last = follow(federation.client, "fakes", first)
-    assert (last["event"], "no generator of class 9" in last["sentence"]) == ("failed", True)
+    with pytest.raises(BadInputError, match=r"'party-a' has no generator of class 9; it has 0, 1"):
+        federation.client.sample("fakes", "party-a", 5, (9,), 0)
     assert len(_sample(federation, "fakes", seed=1)["labels"]) == 10
     with pytest.raises(BadInputError, match="predict is for plans of job split_nn"):
         federation.client.predict("fakes", "digits-a")
@@ -208,8 +206,8 @@ def test_killed_and_resumed_the_generators_are_those_of_a_quiet_run(fakes: Finis
     """kill -9 of a party after the second of four epochs: to the last bit, optimizers too."""
     text = gan_plan_toml("gans", epochs=4, preview_every_epochs=2)
     _, first = federation.client.submit(text, "killed")
-    *_, last = follow(federation.client, "killed", first, until=lambda one: one["event"] == "preview")
-    assert last["event"] == "preview"
+    *_, last = follow(federation.client, "killed", first, until=lambda one: one.get("barrier") == 2)
+    assert last["event"] == "barrier"
     federation.kill_role("party-b")
     *_, paused = follow(federation.client, "killed", first)
     assert (paused["event"], "party-b" in paused["sentence"]) == ("paused", True)

@@ -417,10 +417,12 @@ def test_the_coordinator_is_told_where_the_servers_time_went(server, streams):
     streams["bob"].send(frame(server, "bob", head_gradient=GRADIENT))
     for stream in streams.values():
         stream.receive(SECONDS)
-    phases = server.control.describe_pass(RUN, server.last_generation)
+    described = server.control.describe_pass(RUN, server.last_generation)
+    phases = {one.phase: one.seconds for one in described.phases}
     assert {"check and add shares", "forward", "check head gradient", "backward"} <= set(phases)
     assert all(seconds >= 0 for seconds in phases.values())
     assert sum(phases.values()) > 0
+    assert not described.losses
     for generation in (server.last_generation - 1, server.last_generation + 1):
         with pytest.raises(PeerError, match=f"generation {generation} is not live at the neutral server"):
             server.control.describe_pass(RUN, generation)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernel.errors import StepError
-from neutral_server.reconstruction import StepShares
+from neutral_server.reconstruction import Contributions, StepShares
 
 PARTIES = ("a", "b", "c")
 
@@ -68,3 +68,16 @@ def test_the_first_share_is_not_added_into_the_message_it_came_in():
     for name, one in received.items():
         step.add(name, one)
     assert all(np.array_equal(received[name], words[name]) for name in PARTIES)
+
+
+def test_contributions_are_kept_apart_and_taken_once():
+    found = Contributions(["bob", "ann"])
+    assert found.missing == ["ann", "bob"]
+    assert found.add("bob", np.ones(2))
+    assert not found.add("bob", np.ones(2))
+    assert (found.missing, found.complete) == (["ann"], False)
+    with pytest.raises(StepError, match="'bob' repeated a step with other bytes"):
+        found.add("bob", np.zeros(2))
+    assert found.add("ann", np.zeros(2))
+    assert found.complete
+    assert {party: array.tolist() for party, array in found.received.items()} == {"ann": [0, 0], "bob": [1, 1]}
