@@ -87,23 +87,18 @@ def grid(rows: SyntheticRows, shown: int = SHOWN_OF_A_CLASS) -> NDArray[np.float
 
     Where rows are no images, a line of pixels for each row instead, one pixel a column.
     """
-    height, width = rows.image if rows.image[0] else (1, rows.values.shape[1])
-    across = shown if rows.image[0] else 1
-    bands = []
-    for label in np.unique(rows.labels):
-        tiles = rows.values[rows.labels == label][:shown].reshape(-1, height, width)
-        bands.append(_band(tiles, across))
+    bands = [_band(rows.values[rows.labels == label][:shown], rows.image) for label in np.unique(rows.labels)]
     widest = max(band.shape[1] for band in bands)
     bands = [np.pad(band, ((0, 0), (0, widest - band.shape[1])), constant_values=_PAPER) for band in bands]
     return np.pad(np.concatenate(bands), ((_BORDER, 0), (_BORDER, 0)), constant_values=_PAPER)
 
 
-def _band(tiles: NDArray[np.float32], across: int) -> NDArray[np.float32]:
-    """Tiles side by side, ``across`` a line, with a border below and to the right of each line and image."""
-    if across == 1:
-        lines = tiles[:, 0, :]
-        return np.pad(lines, ((0, _BORDER), (0, _BORDER)), constant_values=_PAPER)
-    framed = np.pad(tiles, ((0, 0), (0, _BORDER), (0, _BORDER)), constant_values=_PAPER)
+def _band(values: NDArray[np.float32], image: tuple[int, int]) -> NDArray[np.float32]:
+    """Images side by side, each with a border below and to its right; lines of pixels with one below and to the right of all."""
+    border = (0, _BORDER), (0, _BORDER)
+    if not image[0]:
+        return np.pad(values, border, constant_values=_PAPER)
+    framed = np.pad(values.reshape(-1, *image), ((0, 0), *border), constant_values=_PAPER)
     return np.concatenate(list(framed), axis=1)
 
 
@@ -112,8 +107,8 @@ def png(image: NDArray[np.float32], scale: int = 1) -> bytes:
     from matplotlib.image import imsave
 
     encoded = io.BytesIO()
-    pixels = np.kron(np.clip(image, 0, 1), np.ones((scale, scale), np.float32))
-    imsave(encoded, pixels, cmap="gray", vmin=0.0, vmax=1.0, format="png")
+    levels = np.rint(255 * np.clip(image, 0, 1)).repeat(scale, axis=0).repeat(scale, axis=1)
+    imsave(encoded, levels, cmap="gray", vmin=0, vmax=255, format="png")
     return encoded.getvalue()
 
 

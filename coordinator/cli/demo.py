@@ -7,14 +7,14 @@ import typer
 
 
 def demo(
-    name: Annotated[str, typer.Argument(help="breast_cancer, wine or digits")] = "breast_cancer",
+    name: Annotated[str, typer.Argument(help="breast_cancer, wine, digits or privgan")] = "breast_cancer",
     protocol: Annotated[str | None, typer.Option(help="masked_sum or beaver instead of the demo plan's own")] = None,
     runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
     attacks: Annotated[
         str | None, typer.Option(help="none, quick or full: attack what each role received (quick)")
     ] = None,
 ) -> None:
-    """Train a split network on a table that installed packages ship, with every role as its own process."""
+    """Train a split network, or GANs (privgan), on a table that installed packages ship, with every role as its own process."""
     from importlib.resources import files
 
     from coordinator.cli.overrides import with_protocol

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from coordinator.cli.links_table import links_table
 from coordinator.report.gan.gan_record import gan_record
-from coordinator.report.gan.section import pooled_attacks
 from coordinator.report.gan.words import by_words, source_words
 from coordinator.report.run_record import read_run
 
@@ -22,8 +21,8 @@ def print_gan_summary(run_directory: Path, metrics: dict[str, Any], console: Con
     found = gan_record(read_run(run_directory))
     if found.membership:
         table = Table("membership attack by", "on rows of", "accuracy", "chance")
-        for pool in pooled_attacks(found):
-            table.add_row(by_words(pool.by), pool.party, f"{pool.accuracy:.3f}", f"{pool.chance:.3f}")
+        for pool in found.pooled:
+            table.add_row(by_words(pool.by), pool.party, f"{pool.accuracy.value:.3f}", f"{pool.chance:.3f}")
         console.print(table)
     console.print(links_table(metrics))
     console.print("synthetic rows have no differential privacy", soft_wrap=True)

@@ -3,7 +3,6 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ class ClassifierRecord:
 
 @dataclass(frozen=True)
 class MembershipRecord:
-    """One membership attack: ``by`` whose discriminators, on rows of ``label`` at ``party``."""
+    """One membership attack: ``by`` whose scores, on rows of ``label`` at ``party``; label "" is all classes together."""
 
     by: str
     party: str
@@ -63,12 +62,17 @@ class MembershipRecord:
     members: int
     non_members: int
 
+    @property
+    def above_chance(self) -> float:
+        return self.accuracy.value - self.chance
+
 
 @dataclass(frozen=True)
 class GanRecord:
     """Attributes:
     mode: "fakes", "updates" or "none".
     class_rows: party -> class -> training rows; missing: party -> classes it has no row of.
+    membership: of each class; controls: the same by nets that must, and must not, find members; pooled: of both, all classes together.
     histograms: party -> class -> kind of rows -> counts in equal bins of the score from 0 to 1.
     forecast_bytes: link -> of one epoch, as forecast.
     """
@@ -83,6 +87,8 @@ class GanRecord:
     previews: tuple[PreviewRecord, ...]
     classifiers: tuple[ClassifierRecord, ...]
     membership: tuple[MembershipRecord, ...]
+    controls: tuple[MembershipRecord, ...]
+    pooled: tuple[MembershipRecord, ...]
     histograms: Mapping[str, Mapping[str, Mapping[str, tuple[int, ...]]]]
     forecast_bytes: Mapping[str, int]
 
@@ -120,7 +126,9 @@ def gan_record(record: RunRecord) -> GanRecord:
         losses=_losses(events),
         previews=_previews(record),
         classifiers=_classifiers(events),
-        membership=_membership(events),
+        membership=(attacks := _membership(events)),
+        controls=(controls := _nested(_local_attacks(events).get("membership_controls"))),
+        pooled=_pooled(attacks + controls, _local_attacks(events)),
         histograms=_histograms(events),
         forecast_bytes=whole_numbers(_last(events, "forecast").get("bytes")),
     )
@@ -161,22 +169,50 @@ def _classifiers(events: Sequence[Event]) -> tuple[ClassifierRecord, ...]:
 
 
 def _membership(events: Sequence[Event]) -> tuple[MembershipRecord, ...]:
-    own = (
-        (str(event.get("by")), str(event.get("party")), event.get("classes")) for event in of_kind(events, "membership")
+    """Each party's attack on its own discriminators, and those of a local run, which has all of them."""
+    own = {str(event.get("party")): event.get("classes") for event in of_kind(events, "membership")}
+    local = _local_attacks(events).get("membership")
+    return _nested({OWN: own, **(local if isinstance(local, Mapping) else {})})
+
+
+def _local_attacks(events: Sequence[Event]) -> Mapping[str, Any]:
+    found = _last(events, "gan_attacks").get("attacks")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _nested(attacks: Any) -> tuple[MembershipRecord, ...]:
+    """From by -> party -> class -> fields."""
+    found = [
+        _attack(str(by), str(party), str(label), fields)
+        for by, parties in _items(attacks)
+        for party, classes in _items(parties)
+        for label, fields in _items(classes)
+    ]
+    return tuple(one for one in found if one is not None)
+
+
+def _pooled(attacks: Sequence[MembershipRecord], local: Mapping[str, Any]) -> tuple[MembershipRecord, ...]:
+    """As logged, with intervals; where only parties attacked, means over classes weighted by members."""
+    logged = {
+        (str(by), str(party)): _attack(str(by), str(party), "", fields)
+        for by, parties in _items(local.get("membership_pooled"))
+        for party, fields in _items(parties)
+    }
+    keys = dict.fromkeys((attack.by, attack.party) for attack in attacks)
+    return tuple(
+        logged.get(key) or _mean_attack([attack for attack in attacks if (attack.by, attack.party) == key])
+        for key in keys
     )
-    attacks = _last(events, "gan_attacks").get("attacks", {}).get("membership")
-    others = (
-        (str(by), str(party), classes)
-        for by, parties in (attacks if isinstance(attacks, Mapping) else {}).items()
-        for party, classes in parties.items()
-    )
-    found = {}
-    for by, party, classes in chain(own, others):
-        for label, fields in (classes if isinstance(classes, Mapping) else {}).items():
-            one = _attack(by, party, str(label), fields)
-            if one is not None:
-                found[by, party, str(label)] = one
-    return tuple(found.values())
+
+
+def _mean_attack(attacks: Sequence[MembershipRecord]) -> MembershipRecord:
+    members = sum(attack.members for attack in attacks)
+    accuracy = sum(attack.accuracy.value * attack.members for attack in attacks) / members
+    chance = sum(attack.chance * attack.members for attack in attacks) / members
+    others = sum(attack.non_members for attack in attacks)
+    first = attacks[0]
+    score = ScoreRecord(accuracy, None, None, members)
+    return MembershipRecord(first.by, first.party, "", score, chance, None, members, others)
 
 
 def _attack(by: str, party: str, label: str, fields: Any) -> MembershipRecord | None:
@@ -188,16 +224,20 @@ def _attack(by: str, party: str, label: str, fields: Any) -> MembershipRecord | 
 
 
 def _histograms(events: Sequence[Event]) -> dict[str, dict[str, dict[str, tuple[int, ...]]]]:
-    """A local run's attacks know other parties' rows too."""
+    """As the parties made them; those of a local run's attacks, which know other parties' rows too, count more."""
     logged = {str(event.get("party")): event.get("classes") for event in of_kind(events, "histograms")}
-    logged |= _last(events, "gan_attacks").get("histograms", {})
+    local = _last(events, "gan_attacks").get("histograms")
     return {
-        party: {
-            str(label): {str(kind): tuple(int(count) for count in counts) for kind, counts in kinds.items()}
-            for label, kinds in (classes or {}).items()
+        str(party): {
+            str(label): {str(kind): tuple(int(count) for count in counts) for kind, counts in _items(kinds)}
+            for label, kinds in _items(classes)
         }
-        for party, classes in logged.items()
+        for party, classes in {**logged, **(local if isinstance(local, Mapping) else {})}.items()
     }
+
+
+def _items(logged: Any) -> list[tuple[Any, Any]]:
+    return list(logged.items()) if isinstance(logged, Mapping) else []
 
 
 def _last(events: Sequence[Event], kind: str) -> Event:

@@ -8,7 +8,7 @@ from typing import Any
 from coordinator.report import quantities
 from coordinator.report.events import of_kind
 from coordinator.report.gan.gan_record import OWN, GanRecord, MembershipRecord, PreviewRecord, gan_record
-from coordinator.report.gan.words import by_words, policy_words, source_words
+from coordinator.report.gan.words import CONTROLS, by_words, policy_words, source_words
 from coordinator.report.inline import data_uri
 from coordinator.report.run_record import RunRecord
 from coordinator.synthetic_rows import grid, png, read_synthetic_rows
@@ -28,18 +28,6 @@ class Samples:
     images: bool
 
 
-@dataclass(frozen=True)
-class PooledAttack:
-    """One reader on one party's rows, all classes together."""
-
-    by: str
-    party: str
-    accuracy: float
-    chance: float
-    members: int
-    non_members: int
-
-
 def gan_content(record: RunRecord) -> dict[str, Any]:
     """What `page.html.jinja` of this package reads, by name."""
     found = gan_record(record)
@@ -51,8 +39,11 @@ def gan_content(record: RunRecord) -> dict[str, Any]:
         "accuracy": _accuracy_rows(record, found),
         "tried_at": list(dict.fromkeys(tried.party for tried in found.classifiers)),
         "samples": _samples(found),
-        "attacks": _attack_rows(pooled_attacks(found)),
-        "attack_notes": (),
+        "attacks": _attack_rows(found.pooled),
+        "control_note": bool(found.controls),
+        "attacks_failed": str(
+            next((event.get("sentence") for event in of_kind(record.events, "attacks_failed")), "") or ""
+        ),
         "attacks_by_class": _attacks_by_class(found),
         "forecast": _forecast_rows(record, found),
         "mode": found.mode,
@@ -69,10 +60,11 @@ def _tiles(record: RunRecord, found: GanRecord) -> list[tuple[str, str, str]]:
     if together is not None:
         ceiling = f"real rows reach {quantities.score(real.value)}" if real else "on real held-out rows"
         tiles.append(("accuracy from synthetic rows", quantities.score(together.value), ceiling))
-    worst = max(pooled_attacks(found), key=lambda pool: pool.accuracy - pool.chance, default=None)
-    if worst is not None:
+    attacks = [pool for pool in found.pooled if pool.by not in CONTROLS]
+    if attacks:
+        worst = max(attacks, key=lambda pool: pool.above_chance)
         detail = f"chance {worst.chance:.3f}, {by_words(worst.by)}"
-        tiles.append(("strongest membership attack", f"{worst.accuracy:.3f}", detail))
+        tiles.append(("strongest membership attack", f"{worst.accuracy.value:.3f}", detail))
     if record.epoch_seconds:
         tiles.append(("epoch, median", quantities.duration(statistics.median(record.epoch_seconds)), record.method))
     if record.payload_bytes:
@@ -82,35 +74,16 @@ def _tiles(record: RunRecord, found: GanRecord) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def pooled_attacks(found: GanRecord) -> list[PooledAttack]:
-    """Of every reader on every party's rows, means over classes weighted by members."""
-    grouped: dict[tuple[str, str], list[MembershipRecord]] = {}
-    for attack in found.membership:
-        grouped.setdefault((attack.by, attack.party), []).append(attack)
-    return [_pool(by, party, attacks) for (by, party), attacks in grouped.items()]
-
-
-def _pool(by: str, party: str, attacks: Sequence[MembershipRecord]) -> PooledAttack:
-    members = sum(attack.members for attack in attacks)
-    return PooledAttack(
-        by,
-        party,
-        sum(attack.accuracy.value * attack.members for attack in attacks) / members,
-        sum(attack.chance * attack.members for attack in attacks) / members,
-        members,
-        sum(attack.non_members for attack in attacks),
-    )
-
-
-def _attack_rows(pools: Sequence[PooledAttack]) -> list[tuple[str, ...]]:
-    """(whose scores, whose rows, accuracy, chance, above chance, members, non-members)."""
+def _attack_rows(pools: Sequence[MembershipRecord]) -> list[tuple[str, ...]]:
+    """(whose scores, whose rows, accuracy, chance, above chance, 95 % interval, members, non-members)."""
     return [
         (
             by_words(pool.by),
             pool.party,
-            f"{pool.accuracy:.3f}",
+            f"{pool.accuracy.value:.3f}",
             f"{pool.chance:.3f}",
-            f"{pool.accuracy - pool.chance:+.3f}",
+            f"{pool.above_chance:+.3f}",
+            quantities.interval(pool.accuracy.low, pool.accuracy.high),
             quantities.count(pool.members),
             quantities.count(pool.non_members),
         )

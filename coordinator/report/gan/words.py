@@ -7,7 +7,11 @@ _BY = {
     "mean": "mean of all parties' discriminators",
     "shared_max": "shared discriminator, surest origin",
     "shared_own": "shared discriminator, the owner's origin",
+    "overfitted": "positive control: a discriminator trained by heart",
+    "noise": "negative control: scores that are drawn",
 }
+CONTROLS = ("overfitted", "noise")
+"""Of these the first must find members and the last must not."""
 _POLICIES = {
     "equal_steps": "every party takes the same number of steps",
     "proportional": "every party takes the steps that its own rows need",

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gan_run import gan_events, write_gan_run
+from gan_run import attack, gan_events, write_gan_run
 from reading import Reading
 
 from coordinator.report.disclosures import disclosures_of
+from coordinator.report.gan.gan_plots import draw_histograms
 from coordinator.report.page import write_report
+from coordinator.report.run_record import read_run
 
 
 def read_page(directory: Path) -> Reading:
@@ -42,9 +44,40 @@ def test_every_section_tells_its_part(page: Reading) -> None:
 
 
 def test_attacks_stand_beside_chance_and_their_mean_is_weighted_by_members(page: Reading) -> None:
-    assert "its own discriminator | party-a | 0.400 | 0.250 | +0.150 | 100 | 300" in page.words("privacy")
+    assert "its own discriminator | party-a | 0.400 | 0.250 | +0.150 | – | 100 | 300" in page.words("privacy")
     assert "0 | party-a | 0.500 | 0.4000 to 0.6000 | 0.250 | 0.750" in page.words("privacy")
     assert "chance 0.250, its own discriminator" in page.words("header")
+
+
+def test_what_a_local_run_attacks_stands_with_its_controls(tmp_path: Path) -> None:
+    pooled = {"max": {"party-a": attack(0.45, 100, 300)}, "overfitted": {"party-a": attack(0.9, 50, 150)}}
+    local = {
+        "event": "gan_attacks",
+        "attacks": {
+            "membership": {
+                "own": {"party-a": {"0": attack(0.5)}},
+                "max": {"party-a": {"0": attack(0.55), "1": attack(0.35)}},
+            },
+            "membership_pooled": pooled,
+            "membership_controls": {"overfitted": {"party-a": {"0": attack(0.9)}}},
+        },
+        "histograms": {"party-a": {"0": {"train": [1, 3], "holdout": [2, 2], "other": [4, 0]}}},
+    }
+    directory = write_gan_run(tmp_path / "run", events=[*gan_events(), local])
+    words = read_page(directory).words("privacy")
+    assert (
+        "highest of all parties' discriminators | party-a | 0.450 | 0.250 | +0.200 | 0.3500 to 0.5500 | 100 | 300"
+        in words
+    )
+    assert "positive control: a discriminator trained by heart | party-a | 0.900 | 0.250" in words
+    assert "its own discriminator | party-b" not in words
+    figure = draw_histograms(read_run(directory))
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
+        "its training rows",
+        "its held-out rows",
+        "other parties' rows",
+    ]
 
 
 def test_the_newest_grid_of_each_party_is_large_and_older_ones_small(page: Reading) -> None:
