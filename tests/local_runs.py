@@ -132,12 +132,17 @@ def read_barrier(roles: Path, role: str, run: str, number: int) -> dict[str, dic
 
 
 def train(
-    federation: LocalFederation, text: str, run: str, on_event: Callable[[Event], None] = lambda event: None
+    federation: LocalFederation,
+    text: str,
+    run: str,
+    on_event: Callable[[Event], None] = lambda event: None,
+    *,
+    seconds: float = SECONDS,
 ) -> FinishedRun:
     """Submit a plan and follow it to its end."""
     _, first = federation.client.submit(text, run)
     events = []
-    for event in follow(federation.client, run, first):
+    for event in follow(federation.client, run, first, seconds=seconds):
         on_event(event)
         events.append(event)
     assert events[-1]["event"] == "done", events[-1]

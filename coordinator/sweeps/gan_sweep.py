@@ -114,4 +114,4 @@ def expected_seconds(task: GanTask, records: Sequence[Record]) -> float:
         return task.multiplications / ASSUMED_RATE + ASSUMED_EVALUATION
     each = median(record["seconds"] / record["multiplications"] for record in trained)
     beside = median(record["task_seconds"] - record["seconds"] for record in trained)
-    return task.multiplications * each + beside
+    return float(task.multiplications * each + beside)

@@ -4,9 +4,9 @@ import pytest
 from gan_runs import gan_plan_toml
 from local_runs import part, plan_toml
 
-from coordinator.rounds.gan import Sampling
 from coordinator.run_store import RunStore
 from coordinator.runner import Runner
+from coordinator.sampling import Sampling
 from coordinator.settings import CoordinatorSettings
 from kernel.errors import BadInputError, SettingsError
 from kernel.run_state import RunState
@@ -61,3 +61,13 @@ def test_only_a_party_of_the_run_is_sampled_from(runner):
 def test_no_rows_are_not_sampled(runner):
     with pytest.raises(BadInputError, match="ask for one row of a class or more"):
         runner.sample("gans", Sampling("party-a", 0, (), 0))
+
+
+def test_a_class_the_party_lacks_is_refused_by_name(runner):
+    groups = [
+        {"classes": [0, 1], "steps": {"party-a": 3, "party-b": 3}},
+        {"classes": [7], "steps": {"party-a": 0, "party-b": 2}},
+    ]
+    runner._store.get("gans").note("schedule", policy="equal_steps", groups=groups)
+    with pytest.raises(BadInputError, match="'party-a' has no generator of class 7; it has 0, 1"):
+        runner.sample("gans", Sampling("party-a", 5, (1, 7), 0))

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.e2e
 PARTIES = ("party-a", "party-b")
 SERVER = "neutral-server"
 CLASSES = ("0", "1")
+SECONDS = 500.0
+"""Deadline of a run: each role imports TensorFlow, and eight classifiers are trained at the end."""
 Nets = dict[str, dict[str, np.ndarray]]
 
 
@@ -42,12 +44,12 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GanFederati
 
 @pytest.fixture(scope="module")
 def fakes(federation: GanFederation) -> FinishedRun:
-    return train(federation, gan_plan_toml("gans", epochs=4, preview_every_epochs=2), "fakes")
+    return train(federation, gan_plan_toml("gans", epochs=4, preview_every_epochs=2), "fakes", seconds=SECONDS)
 
 
 @pytest.fixture(scope="module")
 def updates(federation: GanFederation) -> FinishedRun:
-    return train(federation, gan_plan_toml("gans", mode="updates", epochs=4), "updates")
+    return train(federation, gan_plan_toml("gans", mode="updates", epochs=4), "updates", seconds=SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def alone(federation: GanFederation) -> list[Event]:
 def _trained(federation: GanFederation, run: str, first: int) -> list[Event]:
     """Events up to the last barrier; then the run is cancelled: an evaluation takes longer than all four epochs."""
     events = []
-    for event in follow(federation.client, run, first):
+    for event in follow(federation.client, run, first, seconds=SECONDS):
         events.append(event)
         if event["event"] == "barrier" and event["barrier"] == 4:
             federation.client.cancel(run)

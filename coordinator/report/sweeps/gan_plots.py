@@ -86,7 +86,7 @@ def images(sweep: Sweep, caption: str) -> Callable[[Path], None] | None:
         draw,
         columns=len(fractions),
         rows=len(METHODS),
-        width=max(5.0, 1.1 + 2.0 * len(fractions)),
+        width=max(7.5, 1.1 + 2.0 * len(fractions)),
         height=1.0 + 1.0 * len(METHODS),
     )
 

@@ -8,8 +8,9 @@ from gan_runs import gan_plan_toml
 from obedient import Parties, Server
 
 from coordinator.metrics_file import metrics_of
-from coordinator.rounds.gan import GanRounds, Sampling
+from coordinator.rounds.gan import GanRounds
 from coordinator.run_store import RunRecord
+from coordinator.sampling import Sampling
 from coordinator.settings import CoordinatorSettings
 from coordinator.stack_secrets import StackSecrets
 from kernel.errors import BadInputError, SettingsError
@@ -299,10 +300,6 @@ class TestSampling:
             BadInputError, match=r"200 rows of a class are too many for one message; ask for 165 at most"
         ):
             self.sample(trained, rows=200)
-
-    def test_a_class_the_party_lacks_is_refused_by_name(self, trained):
-        with pytest.raises(BadInputError, match=r"'party-b' has no generator of class 7; it has 0, 1"):
-            self.sample(trained, classes=(7,))
 
     def test_a_party_whose_last_barrier_is_gone_is_refused(self, trained):
         trained.parties.barriers = {"party-b": [2]}
