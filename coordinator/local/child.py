@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from coordinator.job_plan import JobPlan
 from coordinator.local.federation import LocalFederation
 from coordinator.run_store import RunRecord
 from coordinator.stack_secrets import StackSecrets
@@ -32,13 +33,27 @@ def evaluate_run(
     Raises:
       BadInputError: the child refused its input. TertiumError: it failed otherwise; either says its last line.
     """
+    held_under = StackSecrets.kept_at(federation.secrets_key).barrier_plan(plan_hash(record.plan.message()))
+    of_run = ["--run", record.run, "--server-state", str(federation.roles / "neutral-server" / "state")]
+    of_run += ["--server-plan", held_under.hex()]
+    return evaluate_parties(record.plan, federation, command, [*of_run, *options], what=what, seconds=seconds)
+
+
+def evaluate_parties(
+    plan: JobPlan,
+    federation: LocalFederation,
+    command: Sequence[str],
+    options: Sequence[str],
+    *,
+    what: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """As `evaluate_run`, for a command that reads the plan and every party's config, and nothing of a run."""
     roles = federation.roles
     plan_file, result_file = roles / "plan.bin", roles / f"{command[0]}.json"
-    plan_file.write_bytes(record.plan.message().SerializeToString(deterministic=True))
-    held_under = StackSecrets.kept_at(federation.secrets_key).barrier_plan(plan_hash(record.plan.message()))
-    arguments = [*command, str(plan_file), "--run", record.run, "--out", str(result_file)]
-    arguments += ["--server-state", str(roles / "neutral-server" / "state"), "--server-plan", held_under.hex()]
-    for party in record.plan.parties:
+    plan_file.write_bytes(plan.message().SerializeToString(deterministic=True))
+    arguments = [*command, str(plan_file), "--out", str(result_file)]
+    for party in plan.parties:
         arguments += ["--party-config", str(federation.party_config(party.name))]
     try:
         done = subprocess.run(

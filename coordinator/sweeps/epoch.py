@@ -164,7 +164,7 @@ class EpochFigures:
         epochs = [event for event in read_events(run_directory / "events.jsonl") if event["event"] == "epoch"]
         self.rows = epochs[-1]["rows"]
         self.steps = -(-self.rows // plan.batch_rows)
-        self.phases.append(_phases(epochs[WARM_UP_EPOCHS:]))
+        self.phases.append(median_phases(epochs[WARM_UP_EPOCHS:]))
 
     def record(self, case: EpochCase, epochs: int) -> Record:
         roles = {role: sorted({phase for one in self.phases for phase in one[role]}) for role in self.phases[0]}
@@ -213,7 +213,7 @@ def run_epochs(
     yield from figures.items()
 
 
-def _phases(epochs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def median_phases(epochs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Median seconds an epoch per role and phase."""
     spent: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for event in epochs:

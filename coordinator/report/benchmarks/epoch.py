@@ -1,6 +1,6 @@
 """The page's section on `bench epoch`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def section(records: list[Record], plots: Path) -> str:
             f"### {shape}: {cases[0]['rows']:,} {cases[0]['rows_are']} rows, {cases[0]['steps']} steps an epoch\n",
             _ratios(cases),
             f"![Milliseconds an epoch, {shape}](benchmarks/{name})\n",
-            _phases(cases),
+            phase_lines([(f"{case['variant']}, n = {case['parties']}", case["phase_seconds"]) for case in cases]),
         ]
     return "\n".join(parts)
 
@@ -83,16 +83,16 @@ def _spread(spread: dict[str, Any], factor: float = 1.0) -> str:
     return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
-def _phases(cases: Sequence[Record]) -> str:
-    """Milliseconds an epoch, a table a case."""
+def phase_lines(cases: Sequence[tuple[str, Mapping[str, Mapping[str, float]]]]) -> str:
+    """Milliseconds an epoch by role and phase, a list a case: (its name, role -> phase -> seconds)."""
     parts = ["Where an epoch's time goes (median milliseconds per role; a wait is other roles' time):\n"]
-    for case in cases:
+    for case, roles in cases:
         lines = [
             f"  * {role}: "
             + ", ".join(f"{phase} {seconds * 1e3:.1f}" for phase, seconds in phases.items() if seconds >= 5e-5)
-            for role, phases in case["phase_seconds"].items()
+            for role, phases in roles.items()
         ]
-        parts.append(f"* {case['variant']}, n = {case['parties']}\n" + "\n".join(lines) + "\n")
+        parts.append(f"* {case}\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 

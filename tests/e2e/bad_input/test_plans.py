@@ -125,7 +125,7 @@ def test_the_coordinator_holds_a_plan_to_the_same(federation):
         (("run", "--local"), "name a plan file, or a run to --resume"),
         (("run", "x.toml", "--local", "--protocl", "beaver"), "No such option: --protocl"),
         (("predict", "only-a-run"), "Missing argument 'data'; see `tertium predict --help`"),
-        (("demo", "titanic"), "there is no demo 'titanic'; demos are breast_cancer, digits, wine"),
+        (("demo", "titanic"), "there is no demo 'titanic'; demos are breast_cancer, digits, privgan, wine"),
         (("schema", "network"), "there is no schema 'network'; schemas are coordinator, neutral-server, party, plan"),
         (("report", "nothing"), "holds no metrics.json; name a run that has finished"),
         (("party", "serve", "nowhere.toml"), "cannot read nowhere.toml"),
