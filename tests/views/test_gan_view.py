@@ -49,7 +49,9 @@ def _written() -> Kinds:
 
 def _record(directory: Path, name: str, text: str) -> Recording:
     with LocalFederation(directory / "runs" / name, parse_job_plan(text), transcripts=directory / name) as federation:
-        return Recording(train(federation, text, name), directory / name)
+        run = train(federation, text, name)
+        federation.client.fetch(name, directory / "fetched")
+        return Recording(run, directory / name)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +66,14 @@ def updates(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return _record(tmp_path_factory.mktemp("alone"), "alone", gan_plan_toml("alone", job="gan"))
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Job gan, and afterwards three rows a class of party-b."""
+    directory, text = tmp_path_factory.mktemp("alone"), gan_plan_toml("alone", job="gan", epochs=1)
+    with LocalFederation(directory / "runs" / "alone", parse_job_plan(text), transcripts=directory / "t") as federation:
+        run = train(federation, text, "alone")
+        _, first = federation.client.sample("alone", "party-b", 3, (), 1)
+        run.events.extend(follow(federation.client, "alone", first))
+        return Recording(run, directory / "t")
 
 
 def _kinds(*recordings: Recording) -> Kinds:
@@ -108,9 +116,9 @@ def test_each_mode_has_its_own_messages(fakes: Recording, updates: Recording):
     ]
 
 
-def test_alone_nothing_goes_to_the_neutral_server(alone: Recording):
-    assert [one.kind for one in alone.received(SERVER) if one.method == GAN_STREAM] == []
-    assert {one.kind.partition(".")[0] for one in alone.received(SERVER)} <= {"RelayFrame", "DescribeRequest"}
+def test_alone_nothing_goes_to_the_neutral_server(sampled: Recording):
+    assert [one.kind for one in sampled.received(SERVER) if one.method == GAN_STREAM] == []
+    assert {one.kind.partition(".")[0] for one in sampled.received(SERVER)} <= {"RelayFrame", "DescribeRequest"}
 
 
 def _fakes(recording: Recording) -> list[Received]:
@@ -208,16 +216,14 @@ def test_sealed_or_not_no_real_row_is_in_anything_another_role_received(fakes: R
                 assert not any(pattern in one.data for pattern in patterns), f"{role} {one.kind}"
 
 
-def test_a_sampled_row_comes_only_from_who_was_asked(tmp_path: Path):
-    """`tertium sample`: the coordinator gets rows of one party's generators."""
-    text = gan_plan_toml("sampled", job="gan", epochs=1)
-    with LocalFederation(tmp_path / "runs" / "sampled", parse_job_plan(text), transcripts=tmp_path / "t") as federation:
-        recording = Recording(train(federation, text, "sampled"), tmp_path / "t")
-        before = len(recording.received(COORDINATOR, "PartyReport.synthesised"))
-        _, first = federation.client.sample("sampled", "party-b", 3, (), 1)
-        *_, last = follow(federation.client, "sampled", first)
-    again = Recording(recording.run, tmp_path / "t")
-    asked = again.received(COORDINATOR, "PartyReport.synthesised")[before:]
-    assert last["event"] == "sampled"
-    assert len(asked) == 1
-    assert asked[0].message.synthesised.rows.rows == 3 * 2
+def test_sampled_rows_come_only_from_who_was_asked(sampled: Recording):
+    """`tertium sample`: one party gets the order, after all of the run's own, and answers with as many rows as were asked for."""
+    asked = {
+        party: [one.message.synthesise for one in sampled.received(party, "PartyOrder.synthesise")]
+        for party in sampled.parties
+    }
+    assert len(asked["party-b"]) == len(asked["party-a"]) + 1
+    assert (asked["party-b"][-1].rows_per_class, asked["party-b"][-1].seed) == (3, 1)
+    assert sampled.run.events[-1]["event"] == "sampled"
+    last = sampled.received(COORDINATOR, "PartyReport.synthesised")[-1]
+    assert last.message.synthesised.rows.rows == 3 * 2
