@@ -7,10 +7,12 @@ from pydantic import Field, model_validator
 
 from coordinator.local_section import LocalPlan
 from kernel.gan.spec import (
+    CLASSIFIERS,
     CONVOLUTIONAL_LAYERS,
     NET_KINDS,
     SHARING_MODES,
     STEPS_POLICIES,
+    ClassifierName,
     NetKind,
     SharingName,
     StepsPolicyName,
@@ -108,6 +110,9 @@ class GanEvaluationPlan(Settings):
     rows: int = Field(3000, ge=1, le=1_000_000, description="synthetic rows a classifier is trained on")
     epochs: int = Field(25, ge=1, le=10_000, description="of the classifier")
     members: int = Field(200, ge=1, le=1_000_000, description="training rows of a class in the membership attack")
+    classifier: ClassifierName = Field(
+        "paper", description="paper: that of the privGAN paper; small: a tenth of its time"
+    )
 
 
 class GanPartyPlan(Settings):
@@ -250,7 +255,10 @@ class GanPlan(Settings):
                     ring=plan_pb2.RingPlan(ring_bits=shared.ring_bits, fractional_bits=shared.fractional_bits),
                 ),
                 evaluation=plan_pb2.GanEvaluationPlan(
-                    rows=evaluation.rows, epochs=evaluation.epochs, members=evaluation.members
+                    rows=evaluation.rows,
+                    epochs=evaluation.epochs,
+                    members=evaluation.members,
+                    classifier=CLASSIFIERS[evaluation.classifier],
                 ),
                 preview_every_epochs=self.preview_every_epochs,
             ),

@@ -36,7 +36,7 @@ def gan_plan_toml(
         "classes": [0, 1],
         "nets": {"latent": 8, "generator": [16], "discriminator": [16, 8]},
         "steps": {"policy": "equal_steps", "per_epoch": 4},
-        "evaluation": {"rows": 60, "epochs": 2, "members": 20},
+        "evaluation": {"rows": 60, "epochs": 2, "members": 20, "classifier": "small"},
         "parties": [
             {"name": party, "table": f"digits-{party[-1]}", "columns": [COLUMNS], "label": "target"} for party in names
         ],

@@ -14,7 +14,7 @@ import numpy as np
 from coordinator.roster import Reports
 from coordinator.synthetic_rows import SyntheticRows
 from kernel.gan.schedule import rows_per_class
-from kernel.gan.spec import EvaluationSpec
+from kernel.gan.spec import CLASSIFIERS, EvaluationSpec
 from kernel.gan.synthetic_message import encode_synthetic
 from protos.v1 import common_pb2, coordination_pb2
 
@@ -57,7 +57,7 @@ class GanEvaluation:
         self._attack()
 
     def _classify(self, source: str, judges: Sequence[str], order: coordination_pb2.TryClassifier) -> None:
-        order.epochs, order.seed = self.spec.epochs, self.seed
+        order.epochs, order.seed, order.size = self.spec.epochs, self.seed, CLASSIFIERS[self.spec.classifier]
         reports = self.ask({name: coordination_pb2.PartyOrder(try_classifier=order) for name in judges})
         for name, report in reports.items():
             accuracy = report.classifier_tried.accuracy

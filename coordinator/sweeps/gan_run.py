@@ -12,6 +12,8 @@ from rich.console import Console
 
 from coordinator.cli.training import train_here
 from coordinator.local.attacks import AttackOptions
+from coordinator.local.federation import LocalFederation
+from coordinator.local.gan_attacks import attack_gans
 from coordinator.report.events import Event, of_kind, read_events
 from coordinator.report.run_record import read_run
 from coordinator.run_store import RunRecord
@@ -35,6 +37,7 @@ def train_task(task: GanTask, runs: Path) -> Figures:
     """
     run = f"{task.plan.name}-{task.key[:12]}"
     directory = runs / run
+    roles = directory / "roles"
     end_orphans(directory)
     left = _left_over(directory)
     if left is not RunState.DONE:
@@ -52,8 +55,11 @@ def train_task(task: GanTask, runs: Path) -> Figures:
             report=False,
             console=Console(quiet=True),
         )
+    elif roles.is_dir() and not of_kind(read_events(directory / "events.jsonl"), "gan_attacks"):
+        attack_gans(RunRecord.load(directory), LocalFederation(directory, task.plan))  # killed between the two
     figures = task_figures(directory)
-    shutil.rmtree(directory / "roles", ignore_errors=True)
+    if roles.is_dir():
+        shutil.rmtree(roles.rename(directory / "removed"))  # whole or not at all, as far as another start can see
     return figures
 
 

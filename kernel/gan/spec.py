@@ -18,6 +18,7 @@ from protos.v1 import plan_pb2
 NetKind = Literal["dense", "convolutional"]
 StepsPolicyName = Literal["equal_steps", "proportional", "paper"]
 SharingName = Literal["fakes", "updates"]
+ClassifierName = Literal["paper", "small"]
 
 NET_KINDS: dict[NetKind, plan_pb2.GanNetKind] = {
     "dense": plan_pb2.GAN_NET_KIND_DENSE,
@@ -33,8 +34,12 @@ SHARING_MODES: dict[SharingName, plan_pb2.SharingMode] = {
     "updates": plan_pb2.SHARING_MODE_UPDATES,
 }
 GAN_JOBS = (plan_pb2.JOB_KIND_PRIVGAN, plan_pb2.JOB_KIND_GAN)
+CLASSIFIERS: dict[ClassifierName, plan_pb2.ClassifierSize] = {
+    "paper": plan_pb2.CLASSIFIER_SIZE_PAPER,
+    "small": plan_pb2.CLASSIFIER_SIZE_SMALL,
+}
 CONVOLUTIONAL_LAYERS = 2
-Name = TypeVar("Name", NetKind, StepsPolicyName, SharingName)
+Name = TypeVar("Name", NetKind, StepsPolicyName, SharingName, ClassifierName)
 _MAX_WIDTH = 1 << 16
 _MAX_LAYERS = 16
 _MAX_COUNT = 1_000_000
@@ -93,6 +98,7 @@ class EvaluationSpec:
     rows: int
     epochs: int
     members: int
+    classifier: ClassifierName = "paper"
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,9 @@ def gan_spec(plan: plan_pb2.RunPlan) -> GanSpec:
         classes=tuple(message.classes),
         seed=message.seed,
         shared=shared_spec(message.shared, kind, len(plan.parties)) if message.HasField("shared") else None,
-        evaluation=EvaluationSpec(evaluation.rows, evaluation.epochs, evaluation.members),
+        evaluation=EvaluationSpec(
+            evaluation.rows, evaluation.epochs, evaluation.members, classifier_name(evaluation.classifier)
+        ),
         preview_every_epochs=message.preview_every_epochs,
     )
 
@@ -215,6 +223,11 @@ def shared_spec(message: plan_pb2.SharedDiscriminatorPlan, kind: NetKind, partie
 def net_kind(message: plan_pb2.GanNetKind) -> NetKind:
     """Raises WireError for one that does not exist."""
     return _name_of(message, NET_KINDS, "kind of nets")
+
+
+def classifier_name(message: plan_pb2.ClassifierSize) -> ClassifierName:
+    """Raises WireError for one that does not exist."""
+    return _name_of(message, CLASSIFIERS, "classifier")
 
 
 def _net(kind: NetKind, widths: Iterable[int], what: str) -> NetSpec:

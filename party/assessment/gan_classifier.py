@@ -6,6 +6,9 @@ over 2x2, dropout 0.25, 128 units with ReLU, dropout 0.5, softmax; Adadelta with
 to 1; 25 epochs. Rows that are no image, or one with a side below eight, go through two layers of 128 units instead.
 
 ReLU comes after the maximum here: they commute, and it has a quarter of the values to look at.
+
+``small``, for images: convolutions of 16 and 32 channels with 5x5 kernels and stride 2 instead, and 64 units: a tenth of the time. From
+3,000 of MNIST's own training digits both reach 0.969 in 25 epochs; in 8 epochs 0.959, the paper's 0.967.
 """
 
 from typing import Any
@@ -14,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.errors import BadInputError, RowsError
-from kernel.gan.spec import ImageShape
+from kernel.gan.spec import ClassifierName, ImageShape
 from kernel.metrics.scores import Score, proportion
 from party.defender import import_tensorflow
 
@@ -34,6 +37,7 @@ def classifier_accuracy(
     held_out_labels: NDArray[np.int64],
     image: ImageShape | None,
     *,
+    size: ClassifierName = "paper",
     epochs: int = EPOCHS,
     seed: int = 0,
     threads: int = 1,
@@ -45,6 +49,7 @@ def classifier_accuracy(
       labels: int64[n], any integers.
       held_out: float32[m, columns]; held_out_labels: int64[m].
       image: shape of a row, where it is one.
+      size: of the classifier.
       epochs: passes over the rows; batches of 128, or of an eighth of the rows where these are few.
       seed: of weights, order and dropout.
       threads: an operation may use, unless TensorFlow has computed before in this process; 0 for half the cores.
@@ -63,7 +68,7 @@ def classifier_accuracy(
         raise BadInputError(f"rows to learn from have {rows.shape[1]} columns and held-out rows {held_out.shape[1]}")
     import_tensorflow(threads)
     classes, places = np.unique(labels, return_inverse=True)
-    classifier = _Classifier(rows.shape[1], len(classes), image, seed)
+    classifier = _Classifier(rows.shape[1], len(classes), image, seed, size)
     generator = np.random.default_rng([_ORDER, seed])
     steps = -(-len(rows) // min(BATCH_ROWS, -(-len(rows) // _LEAST_STEPS)))
     for _ in range(epochs):
@@ -76,11 +81,11 @@ def classifier_accuracy(
 class _Classifier:
     """The net and its optimizer; a step and a prediction are one compiled call each."""
 
-    def __init__(self, columns: int, classes: int, image: ImageShape | None, seed: int) -> None:
+    def __init__(self, columns: int, classes: int, image: ImageShape | None, seed: int, size: ClassifierName) -> None:
         import keras
         import tensorflow as tf
 
-        self._tf, self._net = tf, _net(keras, columns, classes, image, seed)
+        self._tf, self._net = tf, _net(keras, columns, classes, image, seed, size)
         self._optimizer = keras.optimizers.Adadelta(1.0, rho=0.95, epsilon=1e-6)
         self._optimizer.build(self._net.trainable_variables)
         values = tf.TensorSpec([None, columns], tf.float32)
@@ -107,7 +112,7 @@ class _Classifier:
         return self._tf.argmax(self._net(2 * rows - 1, training=False), axis=1)
 
 
-def _net(keras: Any, columns: int, classes: int, image: ImageShape | None, seed: int) -> Any:
+def _net(keras: Any, columns: int, classes: int, image: ImageShape | None, seed: int, size: ClassifierName) -> Any:
     layers, generator = keras.layers, np.random.default_rng([_WEIGHTS, seed])
 
     def drawn() -> int:
@@ -116,7 +121,17 @@ def _net(keras: Any, columns: int, classes: int, image: ImageShape | None, seed:
     def fresh() -> Any:
         return keras.initializers.GlorotUniform(drawn())
 
-    if image is not None and min(image.height, image.width) >= LEAST_SIDE:
+    if image is not None and min(image.height, image.width) < LEAST_SIDE:
+        image = None
+    if image is not None and size == "small":
+        first = [
+            layers.Reshape((image.height, image.width, 1)),
+            layers.Conv2D(16, 5, strides=2, padding="same", activation="relu", kernel_initializer=fresh()),
+            layers.Conv2D(32, 5, strides=2, padding="same", activation="relu", kernel_initializer=fresh()),
+            layers.Dropout(0.25, seed=drawn()),
+            layers.Flatten(),
+        ]
+    elif image is not None:
         first = [
             layers.Reshape((image.height, image.width, 1)),
             layers.Conv2D(32, 3, activation="relu", kernel_initializer=fresh()),
@@ -132,7 +147,7 @@ def _net(keras: Any, columns: int, classes: int, image: ImageShape | None, seed:
             layers.Dropout(0.25, seed=drawn()),
         ]
     last = [
-        layers.Dense(128, activation="relu", kernel_initializer=fresh()),
+        layers.Dense(64 if size == "small" else 128, activation="relu", kernel_initializer=fresh()),
         layers.Dropout(0.5, seed=drawn()),
         layers.Dense(classes, kernel_initializer=fresh()),
     ]

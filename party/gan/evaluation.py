@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from kernel.errors import RowsError
 from kernel.gan.schedule import Group
+from kernel.gan.spec import classifier_name
 from party.assessment.gan_classifier import classifier_accuracy
 from party.assessment.gan_membership import draw_members, membership, score_histogram
 from party.gan.local_gan import LocalGan
@@ -41,6 +42,7 @@ def try_classifier(
         held_out,
         held_out_labels,
         rows.image,
+        size=classifier_name(order.size),
         epochs=order.epochs,
         seed=order.seed,
         threads=threads,

@@ -173,6 +173,7 @@ class UpdatesExchange:
         ]
         self._on_origin_loss = on_origin_loss
         self._due: list[tuple[int, int, int]] = []
+        self._sent: tuple[int, int, int] | None = None
         self._gradients: NDArray[np.float32] | None = None
         self._epoch, self._seed, self._group, self._step = 0, 0, 0, 0
 
@@ -187,7 +188,10 @@ class UpdatesExchange:
 
     def send(self, group: int, step: int, fakes: Rows) -> None:
         self._group, self._step = group, step
-        self._take_weights(lambda: any(number == group and last < step for _, number, last in self._due))
+        # the server takes a party's next round when its last one, of whatever group, is answered
+        self._take_weights(
+            lambda: self._sent in self._due or any(number == group and last < step for _, number, last in self._due)
+        )
         this = self._round(group, step)
         _, gradient = self._copies[group].update(fakes, self._own)  # [1]
         self._gradients = gradient if self._gradients is None else self._gradients + gradient
@@ -223,7 +227,8 @@ class UpdatesExchange:
         mask = ZeroMask(self._membership.me, {peer: streams[peer] for peer in peers})
         mask.apply(words, StreamPosition(self._epoch, self._step, common_pb2.PURPOSE_TRAIN))
         message, payload = encode_ring(words, self._shared.ring.fractional_bits)
-        self._stream.send((self._epoch, self._group, self._step), payload, update=message)
+        self._sent = (self._epoch, self._group, self._step)
+        self._stream.send(self._sent, payload, update=message)
 
     def _take_weights(self, wanted: Callable[[], bool]) -> None:
         """Frames that are due, while some that are ``wanted`` are among them; groups may come in any order, rounds of one may not."""

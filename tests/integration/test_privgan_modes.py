@@ -71,7 +71,9 @@ def plan(mode, steps_per_round=1):
                 steps_per_round=steps_per_round,
                 ring=plan_pb2.RingPlan(ring_bits=64, fractional_bits=40),
             ),
-            evaluation=plan_pb2.GanEvaluationPlan(rows=20, epochs=1, members=5),
+            evaluation=plan_pb2.GanEvaluationPlan(
+                rows=20, epochs=1, members=5, classifier=plan_pb2.CLASSIFIER_SIZE_PAPER
+            ),
         ),
     )
 

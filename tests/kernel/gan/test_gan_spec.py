@@ -45,7 +45,9 @@ def plan():
                 steps_per_round=4,
                 ring=plan_pb2.RingPlan(ring_bits=64, fractional_bits=40),
             ),
-            evaluation=plan_pb2.GanEvaluationPlan(rows=3000, epochs=25, members=200),
+            evaluation=plan_pb2.GanEvaluationPlan(
+                rows=3000, epochs=25, members=200, classifier=plan_pb2.CLASSIFIER_SIZE_PAPER
+            ),
             preview_every_epochs=10,
         ),
     )

@@ -43,7 +43,9 @@ def plan(**gan):
             steps=plan_pb2.STEPS_POLICY_EQUAL_STEPS,
             classes_at_once=2,
             seed=4,
-            evaluation=plan_pb2.GanEvaluationPlan(rows=20, epochs=1, members=5),
+            evaluation=plan_pb2.GanEvaluationPlan(
+                rows=20, epochs=1, members=5, classifier=plan_pb2.CLASSIFIER_SIZE_PAPER
+            ),
             **gan,
         ),
     )
