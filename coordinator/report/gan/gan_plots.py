@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PARTY_COLOURS = ("#3b82f6", "#e07b00", "#0d9f8c", "#a06cd5", "#d1495b", "#8a6d3b")
 TOGETHER, REAL = "#6b7686", "#2f9e5b"
-BY_COLOURS: Mapping[str, str] = {"max": "#d1495b", "mean": "#a06cd5"}
 _KIND_COLOURS: Mapping[str, str] = {"train": "#d1495b", "holdout": "#3b82f6", "other": TOGETHER}
 _KIND_WORDS: Mapping[str, str] = {
     "train": "its training rows",
@@ -89,29 +88,30 @@ def draw_accuracy(record: RunRecord, theme: Theme = "light") -> "Figure | None":
 
 
 def draw_membership(record: RunRecord, theme: Theme = "light") -> "Figure | None":
-    """Accuracy of every membership attack by class, and chance."""
+    """Accuracy by class of the attacks by own discriminators and by the highest of all, and chance; the page's table has the others."""
     found = gan_record(record)
-    if not found.membership:
+    shown = [attack for attack in found.membership if attack.by in _MARKERS]
+    if not shown:
         return None
     figure, axes = canvas(theme, height=4.8)
-    labels = sorted({attack.label for attack in found.membership}, key=_class_order)
-    series = list(dict.fromkeys((attack.by, attack.party) for attack in found.membership))
+    labels = sorted({attack.label for attack in shown}, key=_class_order)
+    series = list(dict.fromkeys((attack.by, attack.party) for attack in shown))
     for number, (by, party) in enumerate(series):
-        attacks = [attack for attack in found.membership if (attack.by, attack.party) == (by, party)]
+        attacks = [attack for attack in shown if (attack.by, attack.party) == (by, party)]
         offset = 0.6 * ((number + 0.5) / len(series) - 0.5)
         places = [labels.index(attack.label) + offset for attack in attacks]
-        colour = party_colour(found, party) if by == OWN or len(found.parties) > 1 else BY_COLOURS.get(by, TOGETHER)
+        colour = party_colour(found, party)
         axes.errorbar(
             places,
             [attack.accuracy.value for attack in attacks],
             yerr=[[_reach(attack, -1) for attack in attacks], [_reach(attack, 1) for attack in attacks]],
-            fmt=_MARKERS.get(by, "D"),
+            fmt=_MARKERS[by],
             markersize=5,
             color=colour,
             elinewidth=0.9,
             label=f"{by_words(by)}, rows of {party}",
         )
-    chance = {label: statistics.fmean(a.chance for a in found.membership if a.label == label) for label in labels}
+    chance = {label: statistics.fmean(a.chance for a in shown if a.label == label) for label in labels}
     for place, label in enumerate(labels):
         axes.hlines(
             chance[label],
@@ -165,7 +165,7 @@ GAN_DRAWINGS: Mapping[str, Callable[[RunRecord, Theme], "Figure | None"]] = {
     "membership": draw_membership,
     "histograms": draw_histograms,
 }
-_MARKERS: Mapping[str, str] = {OWN: "o", "max": "^", "mean": "s", "shared_max": "x", "shared_own": "+"}
+_MARKERS: Mapping[str, str] = {OWN: "o", "max": "^"}
 
 
 def party_colour(found: GanRecord, party: str) -> str:
