@@ -8,8 +8,8 @@ LeakyReLU with slope 0.2 after every layer but the last; the generator's last is
 losses take logits). No dropout, no batch norm. A discriminator has one output, the shared one has one for each party.
 
 Models of several classes are stacked: every array that is trained has a leading axis "models", and model i of the output is
-a function of model i of the input alone. Where there is one model its axis is dropped within: a batched product of one costs
-up to twice a plain one on a CPU. TensorFlow is handed in by who may import it.
+a function of model i of the input alone. Where there is one model its axis is dropped within. TensorFlow is handed in by who
+may import it.
 """
 
 import math
@@ -29,6 +29,9 @@ _KERNEL = 5
 _STRIDE = 2
 _COARSER = _STRIDE**2
 """A map after two layers is so many times coarser, each way."""
+
+_WIDE = 1 << 18
+"""Weights between a net's hidden layers, from which on XLA pays."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -142,8 +145,14 @@ def discriminate(tf: Any, net: NetSpec, weights: Mapping[str, Any], rows: Any, i
 
 
 def compiled(tf: Any, net: NetSpec, body: Any) -> Any:
-    """``body`` as a compiled function: by XLA where it pays, which is with dense nets (measured: party.gan.local_gan)."""
-    return tf.function(body, autograph=False, jit_compile=net.kind == "dense")
+    """``body`` as a compiled function, by XLA where that pays: with wide dense nets.
+
+    Measured on two cores without AVX-512, one thread, CPU time of a step (batch 256): the paper's nets 182 ms against 283,
+    half their widths 84 against 93, a quarter and narrower alike, while compiling takes 3 s against 0.5; convolutional nets
+    alike, and their discriminator alone 0.96 s against 0.66.
+    """
+    weights = sum(inputs * outputs for inputs, outputs in pairwise(net.widths))
+    return tf.function(body, autograph=False, jit_compile=net.kind == "dense" and weights >= _WIDE)
 
 
 def flatten(weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

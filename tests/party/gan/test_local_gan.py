@@ -1,5 +1,7 @@
 """party.gan.local_gan: its steps against Keras's train_on_batch, against each other, one model against many, and resumed."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from small_gans import DENSE
 from kernel.errors import BadInputError, StepError
 from kernel.gan.losses import generator_losses, origin_losses
 from kernel.gan.nets import discriminate, generate
+from kernel.gan.spec import NetSpec
 from party.gan.local_gan import LocalGan, initial_gan
 
 CLASSES, COLUMNS, ROWS, LATENT = (3, 5, 8), 16, 8, 7
@@ -57,9 +60,11 @@ def keras_nets(spec, start, model):
     return generator, discriminator, judge, combined
 
 
-def test_steps_are_those_of_kerass_train_on_batch(image):
+@pytest.mark.parametrize("widths", [(9, 5), (512, 512)], ids=["narrow", "wide enough for XLA"])
+def test_steps_are_those_of_kerass_train_on_batch(image, widths):
     """Five steps of the original's loop for one of three stacked classes: fakes first, D on [real; fakes], G against the new D."""
-    spec = DENSE  # convolutions are held against Keras's in test_gan_nets, and step by the same code
+    spec = replace(DENSE, discriminator=NetSpec("dense", widths))
+    # convolutions are held against Keras's in test_gan_nets, and step by the same code
     start = initial_gan(spec, COLUMNS, image, CLASSES, SECRET, "ann")
     gan, model = LocalGan(spec, COLUMNS, image, start), 1
     generator, discriminator, judge, combined = keras_nets(spec, start, model)
@@ -154,6 +159,17 @@ def test_a_step_is_taken_in_order_and_on_its_own_fakes(spec, image):
     assert gan.state()["generator.step"].tolist() == [0, 0, 0]
 
 
+def test_a_net_that_diverged_is_told_by_its_losses(spec, image):
+    """Not by an error of another name: who trains says which net it was (trainer.py)."""
+    gan, (latent, real, _) = made(spec, image), draws(0)
+    state = gan.state()
+    state["generator.kernel_0"][1] = np.nan
+    gan.load(state)
+    discriminator = gan.step_discriminator(real, gan.make_fakes(latent))
+    generator = gan.step_generator(latent, None)
+    assert np.isfinite(discriminator).tolist() == np.isfinite(generator).tolist() == [True, False, True]
+
+
 def test_stacked_models_are_single_ones(spec, image):
     """A class trains as it would alone, up to the rounding of a batched product."""
     together = made(spec, image)
@@ -165,8 +181,9 @@ def test_stacked_models_are_single_ones(spec, image):
         losses = together.step_generator(latent, pull)
         for model, one in enumerate(alone):
             part = slice(model, model + 1)
-            np.testing.assert_allclose(one.make_fakes(latent[part]), fakes[part], atol=1e-6)
-            one.step_discriminator(real[part], fakes[part])
+            own = one.make_fakes(latent[part])
+            np.testing.assert_allclose(own, fakes[part], atol=1e-6)
+            one.step_discriminator(real[part], own)
             np.testing.assert_allclose(one.step_generator(latent[part], pull[part]), losses[part], rtol=1e-5)
     for name, value in together.state().items():
         found = np.concatenate([one.state()[name] for one in alone])
