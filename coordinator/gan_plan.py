@@ -93,7 +93,7 @@ class SharedPlan(Settings):
     )
     weight: float = Field(1.0, ge=0, allow_inf_nan=False, description="lambda of the origin loss in a generator's loss")
     penalty_after_epochs: int = Field(
-        0, ge=0, description="generators pay from the epoch after (the original's dp_delay)"
+        0, ge=0, description="generators pay from the epoch after; before, they are plain GANs"
     )
     warm_up_epochs: int = Field(
         0, ge=0, description="for so many epochs before, the shared discriminator learns already, on fakes only"

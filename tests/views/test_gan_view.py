@@ -93,8 +93,8 @@ def _real_rows(recording: Recording) -> np.ndarray:
     return rows[np.isin(table.values["target"], recording.run.plan.classes)]
 
 
-def test_every_role_received_what_the_table_says(fakes: Recording, updates: Recording):
-    written, received = _written(), _kinds(fakes, updates)
+def test_every_role_received_what_the_table_says(fakes: Recording, updates: Recording, sampled: Recording):
+    written, received = _written(), _kinds(fakes, updates, sampled)
     received[COORDINATOR].discard("PartyReport.progress")  # of epochs that last
     written[COORDINATOR].discard("PartyReport.progress")
     assert {role: received[role] - written[role] for role in written} == {role: set() for role in written}

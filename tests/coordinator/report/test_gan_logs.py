@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gan_run import EPOCHS, write_gan_run
+from logged_gan_run import EPOCHS, write_gan_run
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.tensorflow_stub.errors import OutOfRangeError
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gan_run import attack, gan_events, write_gan_run
+from logged_gan_run import attack, gan_events, write_gan_run
 from reading import Reading
 
 from coordinator.report.disclosures import disclosures_of
