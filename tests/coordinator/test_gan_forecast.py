@@ -7,6 +7,7 @@ import pytest
 from gan_runs import gan_plan_toml
 
 from coordinator.gan_forecast import forecast_gans
+from coordinator.gan_plan import check_message_size
 from coordinator.job_plan import parse_job_plan
 from coordinator.message_sizes import RUN_NAME
 from kernel.gan.nets import discriminator_shapes, parameters
@@ -128,3 +129,20 @@ def test_plain_gans_send_nothing():
 def test_a_longer_run_name_stands_in_every_header():
     short, long = (forecast_gans(message(), EVEN, COLUMNS, None, run="x" * length) for length in (20, 50))
     assert long.epoch_bytes["party-a>neutral-server"] - short.epoch_bytes["party-a>neutral-server"] == 4 * 30
+
+
+@pytest.mark.parametrize(("mode", "what"), [("fakes", ""), ("updates", "of the shared discriminator's weights")])
+def test_the_limit_of_a_message_is_held_to_what_the_mode_sends(mode, what):
+    """A model of widths 4096 and 65536 has a GiB of weights, which only updates send."""
+    text = gan_plan_toml("p", mode=mode, parties=3)
+    plan = parse_job_plan(text)
+    wide = plan.model_copy(update={"shared": plan.shared.model_copy(update={"discriminator": (4096, 65536)})})
+    assert check_message_size(plan, COLUMNS) == ""
+    assert what in check_message_size(wide, COLUMNS)
+    assert bool(check_message_size(wide, COLUMNS)) == bool(what)
+    models = plan.nets.classes_at_once
+    if mode == "updates":
+        count = COLUMNS * 4096 + 4096 + 4096 * 65536 + 65536 + 65536 * 3 + 3
+        assert wide.largest_message_bytes(COLUMNS) == models * count * max(plan.shared.ring_bits // 8, 4)
+    else:
+        assert wide.largest_message_bytes(COLUMNS) == models * BATCH * COLUMNS * 4
