@@ -241,7 +241,9 @@ def test_classifiers_learn_from_each_party_from_all_and_from_real_rows_everywher
 
 def test_rows_that_are_judged_together_come_of_noise_of_each_partys_own(scene):
     found = scene().train()
-    orders = [(name, order.synthesise) for name, order in found.parties.orders if order.WhichOneof("kind") == "synthesise"]
+    orders = [
+        (name, order.synthesise) for name, order in found.parties.orders if order.WhichOneof("kind") == "synthesise"
+    ]
     judged = {name: order.seed for name, order in orders[-2:]}
     assert judged == {name: party_noise_seed(7, place) for place, name in enumerate(("party-a", "party-b"))}
     assert len({*judged.values(), 7}) == 3
