@@ -75,8 +75,9 @@ def forecast_gans(
         set_up[f"{SERVER}>{name}"] += sizes.joined()
     for number, (group, its_rounds) in enumerate(zip(groups, found, strict=True)):
         models = len(group.classes)
+        members = [name for name, steps in zip(names, group.steps, strict=True) if steps > 0]
         if shared.mode == "updates":
-            for name in names:
+            for name in members:
                 set_up[f"{SERVER}>{name}"] += sizes.weights(number, models, 0)
         for one in its_rounds:
             step = one.stop - 1
@@ -88,7 +89,7 @@ def forecast_gans(
                     paying[f"{SERVER}>{name}"] += sizes.gradient(number, models, step)
                     warm_up[f"{SERVER}>{name}"] += sizes.done(number, step)
             if shared.mode == "updates":
-                for name in names:
+                for name in members:
                     for epoch in (paying, warm_up):
                         epoch[f"{SERVER}>{name}"] += sizes.weights(number, models, step)
     pays = sum(shared.pays(epoch) for epoch in range(1, plan.epochs + 1))

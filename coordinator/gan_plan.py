@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from coordinator.local_section import LocalPlan
+from kernel.gan.nets import discriminator_shapes, parameters
 from kernel.gan.spec import (
     CLASSIFIERS,
     CONVOLUTIONAL_LAYERS,
@@ -13,7 +14,9 @@ from kernel.gan.spec import (
     SHARING_MODES,
     STEPS_POLICIES,
     ClassifierName,
+    ImageShape,
     NetKind,
+    NetSpec,
     SharingName,
     StepsPolicyName,
 )
@@ -204,8 +207,17 @@ class GanPlan(Settings):
         own = None if self.shared is None else self.shared.discriminator
         return self.nets.discriminator if own is None else own
 
-    def largest_message_bytes(self, columns: int) -> int:
-        """Of a step's fakes, for a plan whose rows have so many columns; must stay below `MAX_MESSAGE_BYTES`."""
+    def largest_message_bytes(self, columns: int, image: ImageShape | None = None) -> int:
+        """Of a step's fakes or of an update and the weights that answer it, for rows of so many columns; must stay below
+        `MAX_MESSAGE_BYTES`.
+
+        Raises:
+          SettingsError: rows the nets cannot take.
+        """
+        if self.shared is not None and self.shared.mode == "updates":
+            net = NetSpec(self.nets.kind, self.shared_widths)
+            weights = parameters(discriminator_shapes(net, columns, image, len(self.parties)))
+            return self.nets.classes_at_once * weights * max(self.shared.ring_bits // 8, 4)
         return self.nets.classes_at_once * self.batch_rows * columns * 4
 
     def message(self) -> plan_pb2.RunPlan:
@@ -265,13 +277,21 @@ class GanPlan(Settings):
         )
 
 
-def check_message_size(plan: GanPlan, columns: int) -> str:
-    """A sentence where a step's fakes or the evaluation's rows are too long for one message, or an empty text."""
-    size = plan.largest_message_bytes(columns)
+def check_message_size(plan: GanPlan, columns: int, image: ImageShape | None = None) -> str:
+    """A sentence where what a step sends or the evaluation's rows are too long for one message, or an empty text.
+
+    Raises:
+      SettingsError: rows the nets cannot take.
+    """
+    size = plan.largest_message_bytes(columns, image)
     if plan.shared is not None and size > MAX_MESSAGE_BYTES - _HEADER_BYTES:
+        what, remedy = {
+            "fakes": ("fakes", "batch_rows"),
+            "updates": ("the shared discriminator's weights", "shared.discriminator"),
+        }[plan.shared.mode]
         return (
-            f"a step sends {size >> 20} MiB of fakes in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; "
-            "lower batch_rows or nets.classes_at_once"
+            f"a step sends {size >> 20} MiB of {what} in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; "
+            f"lower {remedy} or nets.classes_at_once"
         )
     most = most_rows_of_a_message(columns)
     if plan.evaluation.rows > most:

@@ -172,11 +172,30 @@ def compare_plans(links: PeerLinks, membership: Membership) -> None:
     Raises:
       WireError: a peer was given another plan.
     """
-    header = membership.header()
-    for peer in sorted(links.links):
-        links.send(peer, "plan_hash", membership.plan_hash, header)
-    for peer in sorted(links.links):
-        _check_plan_hash(links.receive(peer, "plan_hash", header), peer, membership)
+    for peer, found in _exchanged("plan_hash", membership.plan_hash, links, membership).items():
+        _check_plan_hash(found, peer, membership)
+
+
+def compare_groups(groups: bytes, links: PeerLinks, membership: Membership) -> None:
+    """Hold the coordinator's groups to everyone's: steps given to two parties differently would single out one's update.
+
+    Raises:
+      WireError: a peer was given other groups.
+    """
+    for peer, found in _exchanged("groups", groups, links, membership).items():
+        if found != groups:
+            raise WireError(
+                f"{peer!r} was given other groups of classes and steps than {membership.me!r}; the coordinator or the versions "
+                "differ: run one version everywhere, and ask the coordinator's operator"
+            )
+
+
+def _exchanged(topic: str, mine: bytes, links: PeerLinks, membership: Membership) -> dict[str, bytes]:
+    """By peer what it has sent under the topic, to which ``mine`` goes."""
+    header, peers = membership.header(), sorted(links.links)
+    for peer in peers:
+        links.send(peer, topic, mine, header)
+    return {peer: links.receive(peer, topic, header) for peer in peers}
 
 
 def _check_plan_hash(found: bytes, peer: str, membership: Membership) -> None:

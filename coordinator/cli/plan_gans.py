@@ -34,7 +34,7 @@ def print_gan_plan(plan: GanPlan, rows: int | None, columns: Sequence[int] | Non
       SettingsError: rows without the plan's classes. BadInputError: parties of several shapes, a class that nobody has.
     """
     counts, width, image = _counts(plan) if rows is None else _assumed(plan, rows, columns or ())
-    if objection := check_message_size(plan, width):
+    if objection := check_message_size(plan, width, image):
         raise SettingsError(objection)
     message = plan.message()
     groups = plan_groups(gan_spec(message), [party.name for party in plan.parties], counts)

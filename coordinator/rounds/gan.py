@@ -38,6 +38,7 @@ from kernel.run_state import RunState
 from protos.v1 import common_pb2, coordination_pb2, stack_control_pb2
 
 SAMPLES = "samples"
+_NOISE = 0x6A4E
 PREVIEW_ROWS = 8
 """Of a class, in a preview."""
 
@@ -139,7 +140,7 @@ class GanRounds(Rounds):
             raise BadInputError(f"rows differ between parties: {described}; one model's rows are of one shape")
         generator_shapes(self._spec.generator, self._spec.latent, self._columns, self._image)
         discriminator_shapes(self._spec.discriminator, self._columns, self._image, 1)
-        if objection := check_message_size(self._asked, self._columns):
+        if objection := check_message_size(self._asked, self._columns, self._image):
             raise BadInputError(objection)
 
     def _schedule(self) -> None:
@@ -273,10 +274,17 @@ class GanRounds(Rounds):
             seed=self._spec.seed,
             classes={name: own for name in self._names if (own := self._classes_of(name))},
             judges=judges,
-            synthesise=lambda wanted: self._synthesise(wanted, self._spec.seed),
+            synthesise=self._synthesise_to_judge,
             ask=lambda orders: self._ask_each(orders, self._settings.epoch_seconds),
             note=self._record.note,
         ).run()
+
+    def _synthesise_to_judge(self, rows_per_class: Mapping[str, int]) -> dict[str, SyntheticRows]:
+        """As `_synthesise`, of noise of each party's own: from the same, rows of all parties together would be pairs."""
+        made = {}
+        for name, count in rows_per_class.items():
+            made |= self._synthesise({name: count}, party_noise_seed(self._spec.seed, self._names.index(name)))
+        return made
 
     def _synthesise(
         self, rows_per_class: Mapping[str, int], seed: int, classes: Sequence[int] = ()
@@ -318,6 +326,11 @@ class GanRounds(Rounds):
         path = Path(SAMPLES) / file
         write_synthetic_rows(rows, label, self._record.directory / path)
         return str(path)
+
+
+def party_noise_seed(seed: int, place: int) -> int:
+    """Of the latent noise whose rows of the plan's ``place``-th party are judged; below 2^63."""
+    return int(np.random.default_rng([_NOISE, seed, place]).integers(0, 1 << 63))
 
 
 def _shape(prepared: coordination_pb2.Prepared) -> str:

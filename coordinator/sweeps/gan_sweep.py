@@ -100,6 +100,8 @@ def description(sweep: GanSweep, plan: GanPlan) -> dict[str, Any]:
         "skews_fraction": sweep.axes.skews_fraction,
         "mirrored": sweep.axes.mirrored,
         "mode": sweep.shared.mode,
+        "data": sweep.data.model_dump(mode="json"),
+        "shared": sweep.shared.model_dump(mode="json"),
         "training": sweep.training.model_dump(mode="json"),
         "nets": plan.nets.model_dump(mode="json"),
         "evaluation": sweep.evaluation.model_dump(mode="json"),

@@ -8,10 +8,12 @@ from pathlib import Path
 
 _PROCESSES = Path("/proc")
 _SECONDS = 10.0
+_MODULE = "coordinator.cli.main"
+_COMMAND = "tertium"
 
 
 def end_orphans(run_directory: Path) -> int:
-    """End every process that was started with a config below ``<run_directory>/roles``; returns how many there were.
+    """End every role (`tertium … serve`) that was started with a config below ``<run_directory>/roles``; returns how many there were.
 
     Linux only: where there is no /proc, none is found.
     """
@@ -36,4 +38,12 @@ def _serves(process: Path, roles: Path) -> bool:
         home = (process / "cwd").resolve()
     except OSError:
         return False  # it ended, or is another user's
+    if not _is_role(words):
+        return False  # somebody reads or edits the config
     return any(word.endswith("config.toml") and (home / word).resolve().is_relative_to(roles) for word in words)
+
+
+def _is_role(words: list[str]) -> bool:
+    """Whether a command line serves a role, by module or by the installed command."""
+    commands = [place for place, word in enumerate(words) if word == _MODULE or Path(word).name == _COMMAND]
+    return bool(commands) and "serve" in words[commands[0] + 1 :]

@@ -5,7 +5,7 @@ Every frame is held to run, generation, sender, epoch, group, step and shape (op
     fakes    waits for the fakes of all who take it; the shared discriminator learns from them; each party is sent the gradient
              of the origin loss at its own fakes and at nobody else's, or before generators pay that its fakes came
     updates  waits for the masked shares of all; only their complete sum is decoded, and its mean moves the weights, which
-             then go to every party that is there
+             then go to every party that takes steps in the group, and to nobody else
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,11 +87,11 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
         self.state = advance(self.state, RunState.READY)
 
     def join(self, party: str) -> Outbox[ServerFrame]:
-        """As every session; in mode updates the weights of every group follow, in order."""
+        """As every session; in mode updates the weights of every group in which the party takes steps follow, in order."""
         with self._lock:
             outbox = super().join(party)
             if self._shared.mode == "updates":
-                for group in range(len(self._groups)):
+                for group in self._own_groups(party):
                     outbox.put(_weights_frame(self._set_up_header(), group, self._nets().weights(group)))
             return outbox
 
@@ -146,6 +146,11 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
 
     def _left_at(self) -> str:
         return "no epoch" if self._epoch is None else self._epoch.waiting()
+
+    def _own_groups(self, party: str) -> list[int]:
+        """Those in which the party takes steps: the weights of others tell of rows it has no part in."""
+        place = self._places[party]
+        return [number for number, group in enumerate(self._groups) if group.steps[place] > 0]
 
     def _nets(self) -> SharedDiscriminator:
         if self._net is None:
@@ -227,7 +232,8 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
         answer = _weights_frame(self._header(epoch.epoch, exchange), exchange.group, weights)
         self.phases.mark("shared discriminator")
         for name in self.parties:
-            self._answer(taken, name, answer)
+            if exchange.group in self._own_groups(name):
+                self._answer(taken, name, answer)
         self._end(epoch, taken)
 
     def _taken_again(self, taken: OpenRound, party: str, array: NDArray[Any]) -> bool:

@@ -141,7 +141,7 @@ class FakesExchange:
 
 
 class UpdatesExchange:
-    """Mode updates. Every party gets the weights after every round, also of those it takes no part in.
+    """Mode updates. A party gets the weights of the groups it takes steps in, also after rounds it takes no part in.
 
     Args:
       keys: per peer the key both have for this generation and nobody else.
@@ -179,12 +179,12 @@ class UpdatesExchange:
 
     def begin(self) -> None:
         """The weights that training starts from, once after joining."""
-        self._due = [(0, number, 0) for number in range(len(self._groups))]
+        self._due = [(0, number, 0) for number in self._copies]
         self._take_weights(lambda: bool(self._due))
 
     def open_epoch(self, epoch: int, seed: int) -> None:
         self._epoch, self._seed = epoch, seed
-        self._due = [(epoch, number, one.stop - 1) for number, all_ in enumerate(self._rounds) for one in all_]
+        self._due = [(epoch, number, one.stop - 1) for number in self._copies for one in self._rounds[number]]
 
     def send(self, group: int, step: int, fakes: Rows) -> None:
         self._group, self._step = group, step
@@ -246,8 +246,7 @@ class UpdatesExchange:
                 shape=(len(self._groups[number].classes), self._parameters),
                 what="the shared weights of the neutral server",
             )
-            if number in self._copies:
-                self._copies[number].load(weights)
+            self._copies[number].load(weights)
             self._due.remove(position)
             waited = True
         if waited:

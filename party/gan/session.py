@@ -1,5 +1,6 @@
 """One generation of one run of job privgan or gan at a party: obeys the coordinator's orders, within the party's own policy."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ from party.gan.rows import GanRows, load_gan_rows
 from party.gan.shared_copy import SharedCopy
 from party.gan.synthetic_rows import make_rows
 from party.gan.trainer import GanTrainer
-from party.run_rows import compare_plans
+from party.run_rows import compare_groups, compare_plans
 from party.run_session import RunSession
 from protos.v1 import common_pb2, coordination_pb2
 
@@ -87,6 +88,8 @@ class GanSession(RunSession):
                 f"generation {self.generation} of run {self.run!r} has begun; a new one begins with prepare"
             )
         self._groups = self._check_groups(order)
+        if self._spec.shared is not None and not self._only_samples:
+            compare_groups(groups_hash(order), self._require_links(), self._membership)
         import_tensorflow(self._settings.tensorflow_threads)
         parts = self._load_barrier(order.barrier)
         own = {number: group for number, group in enumerate(self._groups) if group.steps[self._membership.place]}
@@ -291,6 +294,12 @@ class GanSession(RunSession):
         if self._trainer is None:
             raise StepError(f"run {self.run!r} has not begun at {self._settings.name!r}; order begin first")
         return self._trainer
+
+
+def groups_hash(order: coordination_pb2.Begin) -> bytes:
+    """SHA-256 of the groups, in their order, and of nothing else in the order."""
+    groups = coordination_pb2.Begin(groups=order.groups)
+    return hashlib.sha256(groups.SerializeToString(deterministic=True)).digest()
 
 
 def _class_part(label: int) -> str:

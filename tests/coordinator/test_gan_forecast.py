@@ -7,6 +7,7 @@ import pytest
 from gan_runs import gan_plan_toml
 
 from coordinator.gan_forecast import forecast_gans
+from coordinator.gan_plan import check_message_size
 from coordinator.job_plan import parse_job_plan
 from coordinator.message_sizes import RUN_NAME
 from kernel.gan.nets import discriminator_shapes, parameters
@@ -19,7 +20,7 @@ from protos.v1 import common_pb2, gan_training_pb2
 
 SERVER = "neutral-server"
 COLUMNS, BATCH = 64, 16
-EVEN = (Group((0, 1), (4, 4)),)
+EVEN = (Group((0, 1), (4, 4, 4)),)
 UNEVEN = (Group((0,), (5, 3, 2)), Group((1, 2), (0, 4, 4)), Group((3,), (6, 0, 0)))
 """Exchanged: steps 0 to 2 of the first (two of all, one of two parties), 0 to 3 of the second, none of the third."""
 
@@ -79,7 +80,7 @@ def test_fakes_and_their_gradients_of_the_parties_that_take_a_step():
     assert found.rounds == 7  # of party-b
 
 
-def test_updates_of_participants_go_up_and_weights_come_down_to_everybody():
+def test_updates_of_participants_go_up_and_weights_come_down_to_the_groups_members():
     """Rounds of two steps: the first group's are 0-1 of all three and 2 of two, the second's 0-1 and 2-3."""
     plan = message("updates", steps_per_round=2)
     found = forecast_gans(plan, UNEVEN, COLUMNS, None)
@@ -88,15 +89,16 @@ def test_updates_of_participants_go_up_and_weights_come_down_to_everybody():
     wanted, set_up = Counter(), Counter()
     rounds = [(0, 1, 1, "abc"), (0, 1, 2, "ab"), (1, 2, 1, "bc"), (1, 2, 3, "bc")]
     for group, models, last, participants in rounds:
-        for party in "abc":
+        for party in "abc" if group == 0 else "bc":
             wanted[f"{SERVER}>party-{party}"] += weights_down(count, group, models, last)
         for party in participants:
             wanted[f"party-{party}>{SERVER}"] += update_up(count, f"party-{party}", group, models, last)
     assert found.epoch_bytes == wanted
     assert found.warm_up_bytes == wanted
     assert found.rounds == 4
-    down = sum(weights_down(count, group, models, 0) for group, models in ((0, 1), (1, 2), (2, 1)))
-    for name in ("party-a", "party-b", "party-c"):
+    members = {"party-a": [(0, 1), (2, 1)], "party-b": [(0, 1), (1, 2)], "party-c": [(0, 1), (1, 2)]}
+    for name, own in members.items():
+        down = sum(weights_down(count, group, models, 0) for group, models in own)
         joined = common_pb2.StepHeader(run=RUN_NAME, generation=1, purpose=1, sender=SERVER)
         set_up[f"{SERVER}>{name}"] += down + on_the_wire(
             gan_training_pb2.GanServerFrame(header=joined, joined=gan_training_pb2.GanJoined())
@@ -128,3 +130,20 @@ def test_plain_gans_send_nothing():
 def test_a_longer_run_name_stands_in_every_header():
     short, long = (forecast_gans(message(), EVEN, COLUMNS, None, run="x" * length) for length in (20, 50))
     assert long.epoch_bytes["party-a>neutral-server"] - short.epoch_bytes["party-a>neutral-server"] == 4 * 30
+
+
+@pytest.mark.parametrize(("mode", "what"), [("fakes", ""), ("updates", "of the shared discriminator's weights")])
+def test_the_limit_of_a_message_is_held_to_what_the_mode_sends(mode, what):
+    """A model of widths 4096 and 65536 has a GiB of weights, which only updates send."""
+    text = gan_plan_toml("p", mode=mode, parties=3)
+    plan = parse_job_plan(text)
+    wide = plan.model_copy(update={"shared": plan.shared.model_copy(update={"discriminator": (4096, 65536)})})
+    assert check_message_size(plan, COLUMNS) == ""
+    assert what in check_message_size(wide, COLUMNS)
+    assert bool(check_message_size(wide, COLUMNS)) == bool(what)
+    models = plan.nets.classes_at_once
+    if mode == "updates":
+        count = COLUMNS * 4096 + 4096 + 4096 * 65536 + 65536 + 65536 * 3 + 3
+        assert wide.largest_message_bytes(COLUMNS) == models * count * max(plan.shared.ring_bits // 8, 4)
+    else:
+        assert wide.largest_message_bytes(COLUMNS) == models * BATCH * COLUMNS * 4

@@ -8,7 +8,7 @@ from gan_runs import gan_plan_toml
 from obedient import Parties, Server
 
 from coordinator.metrics_file import metrics_of
-from coordinator.rounds.gan import GanRounds
+from coordinator.rounds.gan import GanRounds, party_noise_seed
 from coordinator.run_store import RunRecord
 from coordinator.sampling import Sampling
 from coordinator.settings import CoordinatorSettings
@@ -237,6 +237,16 @@ def test_classifiers_learn_from_each_party_from_all_and_from_real_rows_everywher
     ]
     assert [order.HasField("rows") for order in orders] == [True] * 6 + [False] * 2
     assert (orders[-1].most_rows, orders[-1].epochs) == (60, 2)
+
+
+def test_rows_that_are_judged_together_come_of_noise_of_each_partys_own(scene):
+    found = scene().train()
+    orders = [
+        (name, order.synthesise) for name, order in found.parties.orders if order.WhichOneof("kind") == "synthesise"
+    ]
+    judged = {name: order.seed for name, order in orders[-2:]}
+    assert judged == {name: party_noise_seed(7, place) for place, name in enumerate(("party-a", "party-b"))}
+    assert len({*judged.values(), 7}) == 3
 
 
 def test_metrics_pool_the_classifiers_over_parties_and_hold_the_attacks(scene):

@@ -169,7 +169,7 @@ class TestUpdates:
                 {peer: keys[frozenset((me, peer))] for peer in NAMES if peer != me},
                 lambda *loss, losses=losses: losses.append(loss),
             )
-            for group in (0, 1):
+            for group in copies:
                 line.answer(0, group, 0, shared_weights=self.weights(group))
             exchange.begin()
             exchange.open_epoch(1, seed=5)
@@ -239,11 +239,17 @@ class TestUpdates:
         ann.exchange.origin_gradient(FAKES)
         assert ann.copies[0].weights == [0, 7]
         ann.exchange.send(0, 2, FAKES)
-        ann.line.answer(1, 1, 0, shared_weights=self.weights(8))  # of a group ann has nothing of
         ann.line.answer(1, 0, 2, shared_weights=self.weights(9))
         ann.exchange.close_epoch()
         assert ann.copies[0].weights == [0, 7, 9]
         assert not ann.line.answers
+
+    def test_weights_of_a_group_the_party_takes_no_step_in_are_not_awaited(self, parties):
+        ann = parties["ann"]
+        ann.line.answer(1, 1, 0, shared_weights=self.weights(8))
+        with pytest.raises(StepError, match=r"shared_weights .*\(1, 1, 0\); due is shared_weights .*\(1, 0, 1\)"):
+            ann.exchange.close_epoch()
+        assert ann.copies.keys() == {0}
 
     def test_who_takes_no_part_any_more_waits_at_the_end_for_what_others_do(self, parties):
         cas = parties["cas"]
