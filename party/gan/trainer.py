@@ -12,6 +12,7 @@ steps of all groups first and its own after them: a party with few rows does not
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,14 +51,23 @@ class EpochLosses:
         Raises:
           TertiumError: one is not finite; names net, class, party, epoch and step.
         """
-        if not np.isfinite(losses).all():
-            label = self.groups[group].classes[int(np.flatnonzero(~np.isfinite(losses))[0])]
-            raise TertiumError(
-                f"the loss of the {net} of class {label} at {self.me!r} is not finite at epoch {self.epoch}, step {step}; lower "
-                "nets.learning_rate; resume starts from the last barrier"
-            )
+        self.check(net, group, step, losses)
         self._sums[net, group] = self._sums.get((net, group), 0.0) + losses
         self._steps[net, group] = self._steps.get((net, group), 0) + 1
+
+    def check(self, net: str, group: int, step: int, found: NDArray[Any], what: str = "the loss") -> None:
+        """Numbers of a step, float[models, …], which are not added to any sum.
+
+        Raises:
+          TertiumError: one is not finite; names ``what`` it is, net, class, party, epoch and step.
+        """
+        finite = np.isfinite(found).reshape(len(found), -1).all(axis=1)
+        if not finite.all():
+            label = self.groups[group].classes[int(np.flatnonzero(~finite)[0])]
+            raise TertiumError(
+                f"{what} of the {net} of class {label} at {self.me!r} is not finite at epoch {self.epoch}, step {step}; lower "
+                "nets.learning_rate; resume starts from the last barrier"
+            )
 
     def mean(self, net: str) -> float:
         """Over steps and models; 0 where there were none."""
@@ -104,7 +114,7 @@ class GanTrainer:
         """One epoch, all of whose draws follow from ``seed``; returns the rows drawn. Its losses are in ``losses``.
 
         Raises:
-          TertiumError: a loss is not finite.
+          TertiumError: a loss, or a fake that others would be sent, is not finite.
         """
         self.phases.start()
         self.losses = EpochLosses(self._me, self._groups, epoch)
@@ -159,6 +169,7 @@ class GanTrainer:
         shared, nets = self._spec.shared, self._nets[number]
         latent, real = self._draws(number, step, seed)
         fakes = nets.make_fakes(latent)  # [1]
+        self.losses.check("generator", number, step, fakes, "an output")  # nobody is sent what is no number
         self.phases.mark("make fakes")
         exchange.send(number, step, fakes)  # [2]
         discriminator = nets.step_discriminator(real, fakes)  # [3]

@@ -151,6 +151,21 @@ def test_a_loss_that_is_not_finite_is_named(bad):
         losses.add("generator", 1, 12, np.float64([1, bad]))
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_fakes_that_are_not_finite_are_sent_to_nobody(bad):
+    log = []
+    made = trainer(log)
+    fakes = np.zeros((2, BATCH, 16), np.float32)
+    fakes[1, 3, 5] = bad
+    made._nets[0].make_fakes = lambda latent: fakes
+    with pytest.raises(
+        TertiumError,
+        match=r"an output of the generator of class 2 at 'ann' is not finite at epoch 4, step 0; lower nets\.learn",
+    ):
+        made.train(4, SEED, lambda *progress: None)
+    assert names(log) == ["open"]
+
+
 def test_progress_tells_steps_rows_and_the_generators_loss(monkeypatch):
     monkeypatch.setattr("party.gan.trainer.PROGRESS_SECONDS", 0.0)
     told = []
