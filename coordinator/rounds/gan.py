@@ -281,7 +281,7 @@ class GanRounds(Rounds):
 
     def _synthesise_to_judge(self, rows_per_class: Mapping[str, int]) -> dict[str, SyntheticRows]:
         """As `_synthesise`, of noise of each party's own: from the same, rows of all parties together would be pairs."""
-        made = {}
+        made: dict[str, SyntheticRows] = {}
         for name, count in rows_per_class.items():
             made |= self._synthesise({name: count}, party_noise_seed(self._spec.seed, self._names.index(name)))
         return made
