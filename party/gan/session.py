@@ -111,8 +111,7 @@ class GanSession(RunSession):
     def train_epoch(self, order: coordination_pb2.TrainEpoch) -> coordination_pb2.EpochDone:
         """Epochs come once each and in order: masks of updates derive from their numbers."""
         trainer = self._require_trainer()
-        if self._only_samples:
-            raise StepError(f"generation {self.generation} of run {self.run!r} makes synthetic rows and trains nothing")
+        self._require_rows("trains nothing")
         if order.epoch <= self._last_epoch:
             raise StepError(f"epoch {order.epoch} was ordered after epoch {self._last_epoch}; epochs go upwards")
         self._last_epoch = order.epoch
@@ -168,6 +167,7 @@ class GanSession(RunSession):
         from party.gan.evaluation import try_classifier
 
         self._require_trainer()
+        self._require_rows("scores nothing")
         classes = sorted(label for group in self._groups for label in group.classes)
         return coordination_pb2.ClassifierTried(
             accuracy=try_classifier(order, self._rows, classes, self._settings.tensorflow_threads)
@@ -179,6 +179,7 @@ class GanSession(RunSession):
         from party.gan.evaluation import attack_discriminators
 
         self._require_trainer()
+        self._require_rows("attacks nothing")
         return attack_discriminators(order, self._rows, self._groups, self._nets)
 
     def answers(
@@ -291,6 +292,13 @@ class GanSession(RunSession):
         if self._trainer is None:
             raise StepError(f"run {self.run!r} has not begun at {self._settings.name!r}; order begin first")
         return self._trainer
+
+    def _require_rows(self, without: str) -> None:
+        if self._only_samples:
+            raise StepError(
+                f"generation {self.generation} of run {self.run!r} makes synthetic rows and {without}: no real row was read; "
+                "that takes a generation that trains"
+            )
 
 
 def _class_part(label: int) -> str:

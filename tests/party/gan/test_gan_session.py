@@ -227,6 +227,10 @@ def test_a_generation_for_samples_reads_no_row_and_trains_nothing(settings, trai
     assert made.synthesise(wish) == wanted
     with pytest.raises(StepError, match="makes synthetic rows and trains nothing"):
         train(made, 4)
+    with pytest.raises(StepError, match="makes synthetic rows and scores nothing: no real row was read"):
+        made.try_classifier(coordination_pb2.TryClassifier(most_rows=20, epochs=1, seed=4))
+    with pytest.raises(StepError, match="makes synthetic rows and attacks nothing: no real row was read"):
+        made.attack_discriminators(coordination_pb2.AttackDiscriminators(members=12, seed=4))
     made.finish()
     assert made.state is RunState.DONE
 
