@@ -77,7 +77,7 @@ def settings(tmp_path_factory):
             "policy": {
                 "peers": {},
                 "job_kinds": ["gan"],
-                "synthetic_rows": True,
+                "synthetic_rows": ["t"],
                 "columns": {"t": ["x0..x3"]},
                 "labels": {"t": ["digit"]},
             },
@@ -322,8 +322,8 @@ def test_a_diverging_run_names_the_net_and_keeps_its_barrier(settings):
 
 def test_refusals_before_a_row_is_read(settings):
     gone = settings.model_copy(update={"tables": {"t": settings.tables["t"].model_copy(update={"source": "gone.csv"})}})
-    silent = gone.policy.model_copy(update={"synthetic_rows": False})
-    with pytest.raises(PolicyError, match=r"set policy\.synthetic_rows = true"):
+    silent = gone.policy.model_copy(update={"synthetic_rows": ()})
+    with pytest.raises(PolicyError, match=r"of no table: add 't' to policy\.synthetic_rows"):
         session(gone.model_copy(update={"policy": silent}), "refused").prepare(coordination_pb2.Prepare(plan=plan()))
     with pytest.raises(WireError, match="a run of GANs predicts nothing"):
         session(gone, "refused").prepare(coordination_pb2.Prepare(plan=plan(), predict_table="t"))
