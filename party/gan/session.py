@@ -15,6 +15,7 @@ from kernel.gan.spec import GanSpec, ImageShape, gan_spec
 from kernel.phases import PhaseClock
 from kernel.run_state import RunState, advance
 from party.defender import check_tensorflow, import_tensorflow
+from party.gan.evaluation_limits import EvaluationLimits
 from party.gan.exchange import Exchange, FakesExchange, SharedStream, UpdatesExchange, join_gan
 from party.gan.local_gan import LocalGan, initial_gan
 from party.gan.rows import GanRows, load_gan_rows
@@ -87,6 +88,7 @@ class GanSession(RunSession):
                 f"generation {self.generation} of run {self.run!r} has begun; a new one begins with prepare"
             )
         self._groups = self._check_groups(order)
+        self._limits = EvaluationLimits(self._spec, len(self._membership.names), self._settings.name)
         import_tensorflow(self._settings.tensorflow_threads)
         parts = self._load_barrier(order.barrier)
         own = {number: group for number, group in enumerate(self._groups) if group.steps[self._membership.place]}
@@ -164,11 +166,13 @@ class GanSession(RunSession):
         return coordination_pb2.Synthesised(rows=rows)
 
     def try_classifier(self, order: coordination_pb2.TryClassifier) -> coordination_pb2.ClassifierTried:
+        """Within the plan's evaluation, else PolicyError."""
         from party.gan.evaluation import try_classifier
 
         self._require_trainer()
         self._require_rows("scores nothing")
         classes = sorted(label for group in self._groups for label in group.classes)
+        self._limits.admit_classifier(order, sum(len(self._rows.holdout.get(label, ())) for label in classes))
         return coordination_pb2.ClassifierTried(
             accuracy=try_classifier(order, self._rows, classes, self._settings.tensorflow_threads)
         )
@@ -176,10 +180,12 @@ class GanSession(RunSession):
     def attack_discriminators(
         self, order: coordination_pb2.AttackDiscriminators
     ) -> coordination_pb2.DiscriminatorsAttacked:
+        """Within the plan's evaluation, else PolicyError."""
         from party.gan.evaluation import attack_discriminators
 
         self._require_trainer()
         self._require_rows("attacks nothing")
+        self._limits.admit_attack(order)
         return attack_discriminators(order, self._rows, self._groups, self._nets)
 
     def answers(

@@ -239,6 +239,14 @@ def test_classifiers_learn_from_each_party_from_all_and_from_real_rows_everywher
     assert (orders[-1].most_rows, orders[-1].epochs) == (60, 2)
 
 
+def test_a_party_with_few_rows_held_out_judges_nothing(scene):
+    """Nineteen in all, where parties score on twenty."""
+    few = {"party-a": {0: (70, 10), 1: (60, 10)}, "party-b": {0: (30, 10), 1: (20, 9)}}
+    found = scene(counts=few).train()
+    assert {event["party"] for event in found.events("classifier")} == {"party-a"}
+    assert {event["source"] for event in found.events("classifier")} == {"party-a", "party-b", "all", "real"}
+
+
 def test_metrics_pool_the_classifiers_over_parties_and_hold_the_attacks(scene):
     """0.75 of 40 rows at both: 60 of 80."""
     found = scene().train()
