@@ -182,6 +182,13 @@ class GanPlan(Settings):
         if taken:
             raise ValueError(f"a party cannot be called {taken[0]!r}, which is what rows of several are; rename it")
 
+        tested = [party.name for party in self.parties if party.holdout == party.table]
+        if tested:
+            raise ValueError(
+                f"party {tested[0]!r} would hold out the rows it trains on: its holdout is its table; name another table, or leave "
+                "holdout out (test_fraction of each class is held out)"
+            )
+
     def _check_shared(self, shared: SharedPlan) -> None:
         if shared.warm_up_epochs > shared.penalty_after_epochs:
             raise ValueError(

@@ -67,8 +67,9 @@ def examine(config: Path) -> Iterator[Finding]:
 
 def _gans(settings: PartySettings) -> str:
     check_tensorflow(settings.name, "a GAN for every class", "gan")
-    accepted = "accepts" if settings.policy.synthetic_rows else "does not accept (synthetic_rows)"
-    return f"installed; the policy {accepted} plans that send synthetic rows out"
+    tables = ", ".join(settings.policy.synthetic_rows)
+    accepted = f"of tables {tables}" if tables else "of no table (synthetic_rows)"
+    return f"installed; the policy accepts plans that send out synthetic rows {accepted}"
 
 
 def _tables(settings: PartySettings) -> Generator[Finding, None, dict[str, RunRows]]:

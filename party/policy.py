@@ -33,12 +33,13 @@ def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: 
             f"the plan has a defender, which sends h1 to every party; the policy of {me!r} does not accept that: "
             "set policy.reveal_h1 = true there, or remove [defender] from the plan"
         )
-    if plan.job in GAN_JOBS and not policy.synthetic_rows:
-        raise PolicyError(
-            f"a plan of job {job} makes synthetic rows like this party's, without differential privacy, and sends them to the "
-            f"coordinator; the policy of {me!r} does not accept that: set policy.synthetic_rows = true there"
-        )
     mine = part_of(plan, me)
+    if plan.job in GAN_JOBS and mine.table not in policy.synthetic_rows:
+        raise PolicyError(
+            f"a plan of job {job} makes synthetic rows like those of table {mine.table!r}, without differential privacy, and sends them "
+            f"to other roles; the policy of {me!r} accepts that of {', '.join(policy.synthetic_rows) or 'no table'}: add "
+            f"{mine.table!r} to policy.synthetic_rows there to accept it"
+        )
     for party in plan.parties:
         if party.name != me and party.name not in policy.peers:
             raise PolicyError(f"{me!r} has not pinned {party.name!r}; add its fingerprint to policy.peers to accept it")

@@ -36,9 +36,10 @@ class PolicySettings(Settings):
         False,
         description="accept plans with a defender: every party, this one too, is sent h1, from which it may learn rows of others",
     )
-    synthetic_rows: bool = Field(
-        False,
-        description="accept plans that make synthetic rows like this party's (without differential privacy) and send them out",
+    synthetic_rows: tuple[str, ...] = Field(
+        (),
+        description="tables of which generators may be trained and synthetic rows, without differential privacy, be sent to the coordinator, "
+        "to the parties that judge them, and in mode fakes to the neutral server",
     )
 
     @field_validator("peers")

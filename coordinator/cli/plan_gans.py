@@ -46,7 +46,7 @@ def print_gan_plan(plan: GanPlan, rows: int | None, columns: Sequence[int] | Non
     console.print(_epochs(expected), soft_wrap=True)
     console.print(f"the neutral server will see {_SHOWN[protocol_of(plan)]}", soft_wrap=True)
     console.print(
-        "nothing of this is differentially private; every party needs `synthetic_rows = true` in its policy",
+        "nothing of this is differentially private; every party needs its table in `synthetic_rows` of its policy",
         soft_wrap=True,
     )
     if expected.epoch_bytes:

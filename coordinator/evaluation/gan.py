@@ -32,7 +32,7 @@ class GanEvaluation:
     """The evaluation at the end of a run.
 
     Attributes:
-      classes: per party those it has a generator of; judges: parties whose held-out rows are of two classes or more.
+      classes: per party those it has a generator of; judges: parties with `FEWEST_SCORED` held-out rows, of two classes or more.
       seed: of drawn rows and of the classifiers' weights.
     """
 

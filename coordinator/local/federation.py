@@ -238,16 +238,16 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
                     "peers": pins,
                     "columns": {table: list(party.columns) for table in tables},
                     "labels": {table: [party.label] for table in declared} if party.label else {},
-                    **self._accepted(),
+                    **self._accepted(party.table),
                 },
             },
         )
         self._repeatable_key(self.roles / name / "state" / "initialisation.key")
 
-    def _accepted(self) -> dict[str, Any]:
+    def _accepted(self, table: str) -> dict[str, Any]:
         """What a policy must say yes to for this plan; one person owns all roles."""
         if isinstance(self._plan, GanPlan):
-            return {"job_kinds": [self._plan.job], "synthetic_rows": True}
+            return {"job_kinds": [self._plan.job], "synthetic_rows": [table]}
         return {"reveal_h1": self._plan.defender is not None}
 
     def _repeatable_key(self, path: Path) -> None:

@@ -31,7 +31,7 @@ from kernel.batch_order import batch_seed
 from kernel.errors import BadInputError, WireError
 from kernel.gan.nets import discriminator_shapes, generator_shapes
 from kernel.gan.schedule import Group, plan_groups
-from kernel.gan.spec import NET_KINDS, ImageShape, gan_spec
+from kernel.gan.spec import FEWEST_SCORED, NET_KINDS, ImageShape, gan_spec
 from kernel.gan.synthetic_message import decode_synthetic
 from kernel.plan_message import plan_hash
 from kernel.run_state import RunState
@@ -268,10 +268,15 @@ class GanRounds(Rounds):
             self._record.note("preview", epoch=epoch, party=name, file=file, rows=len(rows.labels), classes=classes)
 
     def _evaluate(self) -> None:
-        judges = [name for name, one in self._prepared.items() if sum(count.test_rows > 0 for count in one.classes) > 1]
+        learnt = {label for group in self._groups for label in group.classes}
+        held = {
+            name: [one.test_rows for one in prepared.classes if one.test_rows and one.label in learnt]
+            for name, prepared in self._prepared.items()
+        }
+        judges = [name for name, counts in held.items() if len(counts) > 1 and sum(counts) >= FEWEST_SCORED]
         GanEvaluation(
             spec=self._spec.evaluation,
-            seed=self._spec.seed,
+            seed=self._spec.evaluation_seed,
             classes={name: own for name in self._names if (own := self._classes_of(name))},
             judges=judges,
             synthesise=self._synthesise_to_judge,

@@ -40,6 +40,8 @@ CLASSIFIERS: dict[ClassifierName, plan_pb2.ClassifierSize] = {
 }
 CONVOLUTIONAL_LAYERS = 2
 Name = TypeVar("Name", NetKind, StepsPolicyName, SharingName, ClassifierName)
+FEWEST_SCORED = 20
+"""Held-out rows of a party that a classifier is scored on; a score on fewer would tell of one row."""
 _MAX_WIDTH = 1 << 16
 _MAX_LAYERS = 16
 _MAX_COUNT = 1_000_000
@@ -119,6 +121,11 @@ class GanSpec:
     shared: SharedSpec | None
     evaluation: EvaluationSpec
     preview_every_epochs: int
+
+    @property
+    def evaluation_seed(self) -> int:
+        """Of what an evaluation draws; parties take no other."""
+        return self.seed
 
 
 def gan_spec(plan: plan_pb2.RunPlan) -> GanSpec:

@@ -10,6 +10,7 @@ from kernel.gan.schedule import Group
 from kernel.gan.spec import classifier_name
 from party.assessment.gan_classifier import classifier_accuracy
 from party.assessment.gan_membership import draw_members, membership, score_histogram
+from party.gan.evaluation_limits import FEWEST_ATTACKED
 from party.gan.local_gan import LocalGan
 from party.gan.rows import ByClass, GanRows, Rows, to_unit
 from party.gan.synthetic_rows import read_rows
@@ -53,14 +54,14 @@ def try_classifier(
 def attack_discriminators(
     order: coordination_pb2.AttackDiscriminators, rows: GanRows, groups: Sequence[Group], nets: Mapping[int, LocalGan]
 ) -> coordination_pb2.DiscriminatorsAttacked:
-    """For each class with a discriminator here and rows held out: training rows against those, by that discriminator."""
+    """For each class with a discriminator and `FEWEST_ATTACKED` rows of both kinds here: training rows against those, by that discriminator."""
     reply = coordination_pb2.DiscriminatorsAttacked()
     for number, gan in nets.items():
         for model, label in enumerate(groups[number].classes):
             members, others = rows.train[label], rows.holdout.get(label, rows.train[label][:0])
-            if not len(others):
-                continue
             chosen = members[draw_members(len(members), order.members, order.seed, label)]
+            if min(len(chosen), len(others)) < FEWEST_ATTACKED:
+                continue
             scores = {"train": _scores(gan, model, chosen), "holdout": _scores(gan, model, others)}
             found = membership(scores["train"], scores["holdout"])
             reply.attacks.append(

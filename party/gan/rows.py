@@ -23,6 +23,8 @@ from protos.v1 import plan_pb2
 Rows = NDArray[np.float32]
 ByClass = dict[int, Rows]
 _SPLIT = 0x6A15
+_WHICH_ROWS = {"source", "skip_rows", "first_rows", "select", "keep", "generate"}
+"""Settings of a table that say which rows it has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def load_gan_rows(
 
     Raises:
       RowsError: a column without bounds or of another kind than numbers, a label that is none, a negative class, a class with
-        one row, a holdout table declared otherwise, or what a table's cells do not allow. SettingsError: rows on disk.
+        one row, a holdout table declared otherwise or with the same rows, or what a table's cells do not allow. SettingsError: rows on disk.
     """
     declared = declared_columns(_in_memory(part.table, tables))
     columns = select_columns(list(declared), part.columns)
@@ -70,6 +72,7 @@ def load_gan_rows(
             "has a GAN of its own."
         )
     if part.holdout:
+        _check_other_rows(part, tables)
         _check_alike([*columns, part.label], part, declared, declared_columns(_in_memory(part.holdout, tables)))
     found = _by_class(part.table, tables, columns, part.label, data_directory)
     shape = image_shape([{name: declared[name] for name in columns}])
@@ -114,6 +117,16 @@ def _check_input(name: str, column: Column, table: str) -> None:
         raise RowsError(
             f'Column "{name}" of {table} has no low and high to scale it by; declare both, low below high, from what is known '
             "of it without looking at rows."
+        )
+
+
+def _check_other_rows(part: plan_pb2.PartyPlan, tables: Mapping[str, TableSettings]) -> None:
+    """Scores on rows that were learnt from are none."""
+    train, holdout = (tables[name].model_dump(include=_WHICH_ROWS) for name in (part.table, part.holdout))
+    if train == holdout:
+        raise RowsError(
+            f"The holdout table {part.holdout} has the rows of {part.table}, which are trained on; declare it with another source, "
+            "select, skip_rows or first_rows, or leave holdout out of the plan (test_fraction of each class is held out)."
         )
 
 

@@ -16,6 +16,7 @@ from kernel.gan.spec import GanSpec, ImageShape, gan_spec
 from kernel.phases import PhaseClock
 from kernel.run_state import RunState, advance
 from party.defender import check_tensorflow, import_tensorflow
+from party.gan.evaluation_limits import EvaluationLimits
 from party.gan.exchange import Exchange, FakesExchange, SharedStream, UpdatesExchange, join_gan
 from party.gan.local_gan import LocalGan, initial_gan
 from party.gan.rows import GanRows, load_gan_rows
@@ -90,6 +91,7 @@ class GanSession(RunSession):
         self._groups = self._check_groups(order)
         if self._spec.shared is not None and not self._only_samples:
             compare_groups(groups_hash(order), self._require_links(), self._membership)
+        self._limits = EvaluationLimits(self._spec, len(self._membership.names), self._settings.name)
         import_tensorflow(self._settings.tensorflow_threads)
         parts = self._load_barrier(order.barrier)
         own = {number: group for number, group in enumerate(self._groups) if group.steps[self._membership.place]}
@@ -114,8 +116,7 @@ class GanSession(RunSession):
     def train_epoch(self, order: coordination_pb2.TrainEpoch) -> coordination_pb2.EpochDone:
         """Epochs come once each and in order: masks of updates derive from their numbers."""
         trainer = self._require_trainer()
-        if self._only_samples:
-            raise StepError(f"generation {self.generation} of run {self.run!r} makes synthetic rows and trains nothing")
+        self._require_rows("trains nothing")
         if order.epoch <= self._last_epoch:
             raise StepError(f"epoch {order.epoch} was ordered after epoch {self._last_epoch}; epochs go upwards")
         self._last_epoch = order.epoch
@@ -168,10 +169,13 @@ class GanSession(RunSession):
         return coordination_pb2.Synthesised(rows=rows)
 
     def try_classifier(self, order: coordination_pb2.TryClassifier) -> coordination_pb2.ClassifierTried:
+        """Within the plan's evaluation, else PolicyError."""
         from party.gan.evaluation import try_classifier
 
         self._require_trainer()
+        self._require_rows("scores nothing")
         classes = sorted(label for group in self._groups for label in group.classes)
+        self._limits.admit_classifier(order, sum(len(self._rows.holdout.get(label, ())) for label in classes))
         return coordination_pb2.ClassifierTried(
             accuracy=try_classifier(order, self._rows, classes, self._settings.tensorflow_threads)
         )
@@ -179,9 +183,12 @@ class GanSession(RunSession):
     def attack_discriminators(
         self, order: coordination_pb2.AttackDiscriminators
     ) -> coordination_pb2.DiscriminatorsAttacked:
+        """Within the plan's evaluation, else PolicyError."""
         from party.gan.evaluation import attack_discriminators
 
         self._require_trainer()
+        self._require_rows("attacks nothing")
+        self._limits.admit_attack(order)
         return attack_discriminators(order, self._rows, self._groups, self._nets)
 
     def answers(
@@ -294,6 +301,13 @@ class GanSession(RunSession):
         if self._trainer is None:
             raise StepError(f"run {self.run!r} has not begun at {self._settings.name!r}; order begin first")
         return self._trainer
+
+    def _require_rows(self, without: str) -> None:
+        if self._only_samples:
+            raise StepError(
+                f"generation {self.generation} of run {self.run!r} makes synthetic rows and {without}: no real row was read; "
+                "that takes a generation that trains"
+            )
 
 
 def groups_hash(order: coordination_pb2.Begin) -> bytes:

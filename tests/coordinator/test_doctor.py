@@ -245,11 +245,14 @@ def test_the_same_rows_in_another_order_kept_as_filed_are_not(doctor):
 def test_parties_of_gans_may_have_rows_of_their_own(doctor):
     def change(document):
         rows_of([f"p{number:02d}" for number in range(ROWS - 3)])(document)
-        document["policy"] |= {"job_kinds": ["privgan"], "synthetic_rows": True}
+        document["policy"] |= {"job_kinds": ["privgan"], "synthetic_rows": ["people"]}
 
     outcome = doctor("ann", change)
     assert outcome.code == 0, outcome
-    assert "TensorFlow for GANs: installed; the policy accepts plans that send synthetic rows out" in outcome.out
+    assert (
+        "TensorFlow for GANs: installed; the policy accepts plans that send out synthetic rows of tables people"
+        in outcome.out
+    )
     assert "peer 'bob' through the relay: reachable" in outcome.out
     assert "table 'people' with 'bob'" not in outcome.out
 

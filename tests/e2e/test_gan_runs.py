@@ -31,8 +31,8 @@ Nets = dict[str, dict[str, np.ndarray]]
 class GanFederation(LocalFederation):
     """Its parties accept both jobs of GANs."""
 
-    def _accepted(self) -> dict[str, Any]:
-        return {"job_kinds": ["privgan", "gan"], "synthetic_rows": True}
+    def _accepted(self, table: str) -> dict[str, Any]:
+        return {"job_kinds": ["privgan", "gan"], "synthetic_rows": [table]}
 
 
 @pytest.fixture(scope="module")

@@ -218,7 +218,7 @@ def federation(tmp_path_factory):
                 "policy": {
                     "peers": {other: identities[other].fingerprint for other in PARTIES if other != name},
                     "job_kinds": ["privgan"],
-                    "synthetic_rows": True,
+                    "synthetic_rows": ["t"],
                     "columns": {"t": ["x0..x3"]},
                     "labels": {"t": ["digit"]},
                 },

@@ -71,7 +71,7 @@ def gan_plan(job="privgan", **mine):
 def gan_policy(**changes):
     offers = {"staff": ["age..salary"], "former": ["age..salary"]}
     labels = {"staff": ["left"], "former": ["left"]}
-    accepts = {"job_kinds": ["privgan", "gan"], "synthetic_rows": True}
+    accepts = {"job_kinds": ["privgan", "gan"], "synthetic_rows": ["staff"]}
     return policy(**{"columns": offers, "labels": labels, **accepts, **changes})
 
 
@@ -79,15 +79,17 @@ def gan_policy(**changes):
 def test_a_gan_job_is_accepted_where_the_policy_says_so_twice(job):
     check_plan(gan_policy(), gan_plan(job, holdout="former"), "ann", TABLES)
     with pytest.raises(PolicyError, match=f"no part in jobs of kind {job}; its policy accepts split_nn"):
-        check_plan(policy(synthetic_rows=True), gan_plan(job), "ann", TABLES)
-    with pytest.raises(PolicyError, match=r"synthetic rows like this party's.*set policy\.synthetic_rows = true"):
-        check_plan(gan_policy(synthetic_rows=False), gan_plan(job), "ann", TABLES)
+        check_plan(policy(synthetic_rows=["staff"]), gan_plan(job), "ann", TABLES)
+    with pytest.raises(
+        PolicyError, match=r"like those of table 'staff'.*of former: add 'staff' to policy\.synthetic_rows"
+    ):
+        check_plan(gan_policy(synthetic_rows=["former"]), gan_plan(job), "ann", TABLES)
 
 
 def test_gans_are_not_accepted_without_a_word():
     silent = PolicySettings(peers={}, columns={})
     assert silent.job_kinds == ("split_nn",)
-    assert not silent.synthetic_rows
+    assert silent.synthetic_rows == ()
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,12 @@ def test_rows_of_another_table_are_held_out_and_none_of_this_one(table):
     assert rows.holdout[7].tolist() == [[pytest.approx(-0.8), -0.5]]
 
 
+def test_other_rows_of_the_same_source_are_held_out(table):
+    rows = load({"mine": table(first_rows=3), "other": table(skip_rows=3)}, holdout="other")
+    assert {label: len(one) for label, one in rows.train.items()} == {3: 3, 7: 0}
+    assert {label: len(one) for label, one in rows.holdout.items()} == {3: 0, 7: 2}
+
+
 def test_a_single_row_is_enough_with_a_holdout_table(table):
     one = "x,n,digit\n1,0,7\n"
     tables = {"mine": table(one), "other": table(one, name="other")}
@@ -142,6 +148,11 @@ def test_other_refusals(table):
         load({"mine": table()}, columns=["x"], label="n")
     with pytest.raises(RowsError, match='label "n" is among the columns'):
         load({"mine": table()}, label="n")
+    for same in ({}, {"id": "n", "clip_deviations": 3}):
+        with pytest.raises(RowsError, match="The holdout table other has the rows of mine, which are trained on"):
+            load({"mine": table(), "other": table(**same)}, holdout="other")
+    with pytest.raises(RowsError, match="The holdout table mine has the rows of mine"):
+        load({"mine": table()}, holdout="mine")
     wider = table(name="other", columns={"x": {**NUMBER, "high": 20}})
     with pytest.raises(RowsError, match='Column "x" is declared otherwise in other than in mine'):
         load({"mine": table(), "other": wider}, holdout="other")

@@ -13,7 +13,7 @@ from party.gan.local_gan import LocalGan, initial_gan
 from party.gan.rows import load_gan_rows
 from party.gan.session import GanSession
 from party.settings import PartySettings
-from protos.v1 import coordination_pb2, plan_pb2
+from protos.v1 import common_pb2, coordination_pb2, plan_pb2
 
 COLUMNS = ["x0", "x1", "x2", "x3"]
 KEY = bytes(range(32))
@@ -44,7 +44,7 @@ def plan(**gan):
             classes_at_once=2,
             seed=4,
             evaluation=plan_pb2.GanEvaluationPlan(
-                rows=20, epochs=1, members=5, classifier=plan_pb2.CLASSIFIER_SIZE_PAPER
+                rows=40, epochs=1, members=12, classifier=plan_pb2.CLASSIFIER_SIZE_PAPER
             ),
             **gan,
         ),
@@ -77,7 +77,7 @@ def settings(tmp_path_factory):
             "policy": {
                 "peers": {},
                 "job_kinds": ["gan"],
-                "synthetic_rows": True,
+                "synthetic_rows": ["t"],
                 "columns": {"t": ["x0..x3"]},
                 "labels": {"t": ["digit"]},
             },
@@ -227,6 +227,10 @@ def test_a_generation_for_samples_reads_no_row_and_trains_nothing(settings, trai
     assert made.synthesise(wish) == wanted
     with pytest.raises(StepError, match="makes synthetic rows and trains nothing"):
         train(made, 4)
+    with pytest.raises(StepError, match="makes synthetic rows and scores nothing: no real row was read"):
+        made.try_classifier(coordination_pb2.TryClassifier(most_rows=20, epochs=1, seed=4))
+    with pytest.raises(StepError, match="makes synthetic rows and attacks nothing: no real row was read"):
+        made.attack_discriminators(coordination_pb2.AttackDiscriminators(members=12, seed=4))
     made.finish()
     assert made.state is RunState.DONE
 
@@ -236,18 +240,79 @@ def test_samples_want_generators(settings):
         session(settings, "untrained").prepare(coordination_pb2.Prepare(plan=plan(), request="s1"))
 
 
-def test_scores_are_of_held_out_rows(trained):
-    made, _ = trained
-    wish = coordination_pb2.TryClassifier(most_rows=40, epochs=1, seed=1)
-    accuracy = made.try_classifier(wish).accuracy
-    assert (accuracy.name, accuracy.rows) == ("accuracy", 15)
+@pytest.fixture
+def scored(settings):
+    """Half of each class held out: 10 and 20 rows; a new generation, so nothing of it has been asked yet."""
+    message = plan()
+    message.test_fraction = 0.5
+    return begun(settings, "scored", generation=next(GENERATIONS), message=message)
+
+
+def classifier_order(**changes):
+    """What the coordinator orders of this plan."""
+    size = plan_pb2.CLASSIFIER_SIZE_PAPER
+    wish = {"epochs": 1, "seed": 4, "size": size, **({} if "rows" in changes else {"most_rows": 40}), **changes}
+    return coordination_pb2.TryClassifier(**wish)
+
+
+def attack_order(**changes):
+    return coordination_pb2.AttackDiscriminators(**{"members": 12, "seed": 4, **changes})
+
+
+def test_scores_are_of_held_out_rows(scored):
+    accuracy = scored.try_classifier(classifier_order()).accuracy
+    assert (accuracy.name, accuracy.rows) == ("accuracy", 30)
     assert accuracy.low <= accuracy.value <= accuracy.high
-    attacked = made.attack_discriminators(coordination_pb2.AttackDiscriminators(members=12, seed=1))
+    attacked = scored.attack_discriminators(attack_order())
     counts = {(one.label, one.members, one.non_members) for one in attacked.attacks}
-    assert counts == {(1, 12, 5), (2, 12, 10)}
-    assert {one.label: one.chance for one in attacked.attacks} == {1: 12 / 17, 2: 12 / 22}
+    assert counts == {(1, 10, 10), (2, 12, 20)}
+    assert {one.label: one.chance for one in attacked.attacks} == {1: 10 / 20, 2: 12 / 32}
     bars = {(one.label, one.rows): (len(one.counts), sum(one.counts)) for one in attacked.histograms}
-    assert bars == {(1, "train"): (50, 12), (1, "holdout"): (50, 5), (2, "train"): (50, 12), (2, "holdout"): (50, 10)}
+    assert bars == {(1, "train"): (50, 10), (1, "holdout"): (50, 10), (2, "train"): (50, 12), (2, "holdout"): (50, 20)}
+
+
+def test_a_class_with_fewer_than_ten_rows_held_out_is_not_attacked(trained):
+    """Five of class 1 are, ten of class 2."""
+    attacked = trained[0].attack_discriminators(attack_order())
+    assert [(one.label, one.non_members) for one in attacked.attacks] == [(2, 10)]
+    assert {one.label for one in attacked.histograms} == {2}
+
+
+def test_fifteen_rows_held_out_are_too_few_for_a_score(trained):
+    with pytest.raises(PolicyError, match="'ann' has 15 rows held out and scores on 20 or more.*raise test_fraction"):
+        trained[0].try_classifier(classifier_order())
+
+
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [
+        (classifier_order(epochs=2), "a classifier with epochs = 2 is ordered, the plan's evaluation says 1 to 'ann'"),
+        (classifier_order(most_rows=39), "most_rows = 39 is ordered, the plan's evaluation says 40"),
+        (classifier_order(size=plan_pb2.CLASSIFIER_SIZE_SMALL), "a classifier with size = "),
+        (classifier_order(seed=5), "a classifier with another seed than the plan's is ordered of 'ann'"),
+        (classifier_order(rows=encode_synthetic(np.zeros((41, 4), "f4"), np.ones(41, "i8"))), "of 41 synthetic rows"),
+        (attack_order(members=11), "a membership attack with members = 11 is ordered, the plan's evaluation says 12"),
+        (attack_order(seed=5), "a membership attack with another seed"),
+    ],
+)
+def test_evaluations_that_are_not_the_plans_are_refused(scored, order, sentence):
+    ask = scored.attack_discriminators if "members" in str(order) else scored.try_classifier
+    with pytest.raises(PolicyError, match=sentence):
+        ask(order)
+
+
+def test_an_evaluation_is_answered_once(monkeypatch, scored):
+    """One party: classifiers of its synthetic rows, of all and of real ones; refused orders do not count."""
+    monkeypatch.setattr("party.gan.evaluation.try_classifier", lambda *of: common_pb2.ScoreValue(rows=30))
+    for _ in range(3):
+        with pytest.raises(PolicyError, match="epochs = 9"):
+            scored.try_classifier(classifier_order(epochs=9))
+        assert scored.try_classifier(classifier_order()).accuracy.rows == 30
+    with pytest.raises(PolicyError, match="'ann' has answered every classifier order"):
+        scored.try_classifier(classifier_order())
+    scored.attack_discriminators(attack_order())
+    with pytest.raises(PolicyError, match="'ann' has answered every attack order"):
+        scored.attack_discriminators(attack_order())
 
 
 @pytest.mark.parametrize(
@@ -264,9 +329,9 @@ def test_scores_are_of_held_out_rows(trained):
         (coordination_pb2.SyntheticRows(rows=2, columns=4, values=bytes(31), labels=bytes(16)), "31 bytes of values"),
     ],
 )
-def test_rows_from_outside_are_held_to_what_they_say(trained, rows, sentence):
+def test_rows_from_outside_are_held_to_what_they_say(scored, rows, sentence):
     with pytest.raises(WireError, match=sentence):
-        trained[0].try_classifier(coordination_pb2.TryClassifier(rows=rows, epochs=1))
+        scored.try_classifier(classifier_order(rows=rows))
 
 
 @pytest.mark.parametrize(
@@ -318,8 +383,8 @@ def test_a_diverging_run_names_the_net_and_keeps_its_barrier(settings):
 
 def test_refusals_before_a_row_is_read(settings):
     gone = settings.model_copy(update={"tables": {"t": settings.tables["t"].model_copy(update={"source": "gone.csv"})}})
-    silent = gone.policy.model_copy(update={"synthetic_rows": False})
-    with pytest.raises(PolicyError, match=r"set policy\.synthetic_rows = true"):
+    silent = gone.policy.model_copy(update={"synthetic_rows": ()})
+    with pytest.raises(PolicyError, match=r"of no table: add 't' to policy\.synthetic_rows"):
         session(gone.model_copy(update={"policy": silent}), "refused").prepare(coordination_pb2.Prepare(plan=plan()))
     with pytest.raises(WireError, match="a run of GANs predicts nothing"):
         session(gone, "refused").prepare(coordination_pb2.Prepare(plan=plan(), predict_table="t"))
