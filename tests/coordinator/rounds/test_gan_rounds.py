@@ -247,6 +247,8 @@ def test_rows_that_are_judged_together_come_of_noise_of_each_partys_own(scene):
     judged = {name: order.seed for name, order in orders[-2:]}
     assert judged == {name: party_noise_seed(7, place) for place, name in enumerate(("party-a", "party-b"))}
     assert len({*judged.values(), 7}) == 3
+
+
 def test_a_party_with_few_rows_held_out_judges_nothing(scene):
     """Nineteen in all, where parties score on twenty."""
     few = {"party-a": {0: (70, 10), 1: (60, 10)}, "party-b": {0: (30, 10), 1: (20, 9)}}
