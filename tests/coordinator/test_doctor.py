@@ -249,7 +249,10 @@ def test_parties_of_gans_may_have_rows_of_their_own(doctor):
 
     outcome = doctor("ann", change)
     assert outcome.code == 0, outcome
-    assert "TensorFlow for GANs: installed; the policy accepts plans that send out synthetic rows of tables people" in outcome.out
+    assert (
+        "TensorFlow for GANs: installed; the policy accepts plans that send out synthetic rows of tables people"
+        in outcome.out
+    )
     assert "peer 'bob' through the relay: reachable" in outcome.out
     assert "table 'people' with 'bob'" not in outcome.out
 

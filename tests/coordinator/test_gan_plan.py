@@ -13,5 +13,7 @@ def test_a_party_does_not_hold_out_the_rows_it_trains_on():
         return parse_job_plan(text)
 
     assert [party.holdout for party in read("test-b").parties] == [None, "test-b"]
-    with pytest.raises(SettingsError, match=r"party 'party-b' would hold out the rows it trains on.*name another table"):
+    with pytest.raises(
+        SettingsError, match=r"party 'party-b' would hold out the rows it trains on.*name another table"
+    ):
         read("digits-b")

@@ -80,7 +80,9 @@ def test_a_gan_job_is_accepted_where_the_policy_says_so_twice(job):
     check_plan(gan_policy(), gan_plan(job, holdout="former"), "ann", TABLES)
     with pytest.raises(PolicyError, match=f"no part in jobs of kind {job}; its policy accepts split_nn"):
         check_plan(policy(synthetic_rows=["staff"]), gan_plan(job), "ann", TABLES)
-    with pytest.raises(PolicyError, match=r"like those of table 'staff'.*of former: add 'staff' to policy\.synthetic_rows"):
+    with pytest.raises(
+        PolicyError, match=r"like those of table 'staff'.*of former: add 'staff' to policy\.synthetic_rows"
+    ):
         check_plan(gan_policy(synthetic_rows=["former"]), gan_plan(job), "ann", TABLES)
 
 
