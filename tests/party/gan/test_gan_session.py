@@ -279,7 +279,7 @@ def test_a_class_with_fewer_than_ten_rows_held_out_is_not_attacked(trained):
 
 
 def test_fifteen_rows_held_out_are_too_few_for_a_score(trained):
-    with pytest.raises(PolicyError, match="'ann' has 15 rows held out and scores on 20 or more.*raise test_fraction"):
+    with pytest.raises(PolicyError, match=r"'ann' has 15 rows held out and scores on 20 or more.*raise test_fraction"):
         trained[0].try_classifier(classifier_order())
 
 
