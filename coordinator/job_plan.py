@@ -9,6 +9,8 @@ from kernel.settings import parse_settings, parse_toml
 
 JobPlan = Plan | GanPlan
 GAN_JOBS = ("privgan", "gan")
+_GAN_SECTIONS = {"nets", "shared", "steps", "classes", "evaluation"}
+"""Keys that no plan of job split_nn has."""
 
 
 class AnyPlan(RootModel[JobPlan]):
@@ -21,7 +23,12 @@ def parse_job_plan(text: str, what: str = "the plan") -> JobPlan:
     Raises:
       SettingsError: one sentence saying what is wrong where.
     """
-    job = parse_toml(text, what).get("job", "split_nn")
+    document = parse_toml(text, what)
+    job = document.get("job", "split_nn")
+    if "job" not in document and ("axes" in document or "sizes" in document):
+        raise SettingsError(f"{what} is a sweep file; train it with `tertium sweep`")
+    if "job" not in document and not _GAN_SECTIONS.isdisjoint(document):
+        raise SettingsError(f'{what} has no `job`, and sections of GANs; write job = "privgan" or job = "gan"')
     if job in GAN_JOBS:
         return parse_settings(GanPlan, text, what)
     if job == "split_nn":

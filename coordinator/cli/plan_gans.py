@@ -45,6 +45,15 @@ def print_gan_plan(plan: GanPlan, rows: int | None, columns: Sequence[int] | Non
     console.print(_schedule(plan, groups, counts))
     console.print(_epochs(expected), soft_wrap=True)
     console.print(f"the neutral server will see {_SHOWN[protocol_of(plan)]}", soft_wrap=True)
+    if protocol_of(plan) == "updates" and any(sum(steps > 0 for steps in group.steps) == 2 for group in groups):
+        console.print(
+            "where two parties alone train a class each can work out the other's gradient from the weights it is sent: updates "
+            "hide a party among three or more",
+            soft_wrap=True,
+        )
+    console.print(
+        "the coordinator, and the parties that judge them, will see synthetic rows of every party", soft_wrap=True
+    )
     console.print(
         "nothing of this is differentially private; every party needs its table in `synthetic_rows` of its policy",
         soft_wrap=True,

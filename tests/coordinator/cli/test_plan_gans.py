@@ -37,6 +37,12 @@ def test_updates(said):
     found = said(*SIZES, mode="updates")
     assert "will see the sum of the parties' gradients" in found.out
     assert "no fake, no row" in found.out
+    assert "each can work out the other's gradient" in found.out
+
+
+def test_updates_among_three_hide_a_party(said):
+    assert "each can work out" not in said(*SIZES, mode="updates", parties=3).out
+    assert "each can work out" not in said(*SIZES, mode="fakes").out
 
 
 def test_alone(said):
