@@ -6,7 +6,7 @@ from math import isqrt
 from rich.console import Console
 from rich.table import Table
 
-from coordinator.cli.wire_limit import print_wire_limit
+from coordinator.cli.wire_limit import print_links, print_wire_limit
 from coordinator.gan_forecast import GanForecast, forecast_gans
 from coordinator.gan_plan import GanPartyPlan, GanPlan, check_message_size
 from coordinator.job_plan import protocol_of
@@ -122,13 +122,6 @@ def _epochs(expected: GanForecast) -> str:
 
 
 def _print_links(expected: GanForecast, console: Console) -> None:
-    warms = expected.warm_up_epochs > 0
-    table = Table("link", "MB an epoch", *(["MB a warm-up epoch"] if warms else []), "MB set-up", "MB a run")
-    for link in sorted(expected.epoch_bytes.keys() | expected.set_up_bytes.keys()):
-        counts = [expected.epoch_bytes.get(link, 0), expected.set_up_bytes.get(link, 0), expected.run_bytes(link)]
-        if warms:
-            counts.insert(1, expected.warm_up_bytes.get(link, 0))
-        table.add_row(link, *(f"{count / 1e6:.3f}" for count in counts))
-    console.print(table)
+    print_links(expected, "warm-up", expected.warm_up_bytes if expected.warm_up_epochs else None, console)
     console.print(f"rounds an epoch (a party waits): {expected.rounds}")
     print_wire_limit(expected, console)

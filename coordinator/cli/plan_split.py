@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from coordinator.cli.plan_privacy import privacy_lines
-from coordinator.cli.wire_limit import print_wire_limit
+from coordinator.cli.wire_limit import print_links, print_wire_limit
 from coordinator.forecast import forecast
 from coordinator.local.federation import local_table
 from coordinator.local.tables import table_size
@@ -44,13 +44,6 @@ def print_split_plan(checked: Plan, rows: int | None, columns: Sequence[int] | N
     )
     for line in privacy_lines(checked):
         console.print(line, markup=False, soft_wrap=True)
-    frozen = expected.frozen_epochs > 0
-    table = Table("link", "MB an epoch", *(["MB a frozen epoch"] if frozen else []), "MB set-up", "MB a run")
-    for link in sorted(expected.epoch_bytes.keys() | expected.set_up_bytes.keys()):
-        counts = [expected.epoch_bytes.get(link, 0), expected.set_up_bytes.get(link, 0), expected.run_bytes(link)]
-        if frozen:
-            counts.insert(1, expected.frozen_epoch_bytes.get(link, 0))
-        table.add_row(link, *(f"{count / 1e6:.3f}" for count in counts))
-    console.print(table)
+    print_links(expected, "frozen", expected.frozen_epoch_bytes if expected.frozen_epochs else None, console)
     console.print(f"rounds an epoch (label holder waits): {expected.rounds}")
     print_wire_limit(expected, console)
