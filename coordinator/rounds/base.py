@@ -5,6 +5,7 @@ that were committed stand.
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -26,7 +27,7 @@ _log = structlog.get_logger()
 Order = Callable[[], coordination_pb2.PartyOrder]
 
 
-class Rounds:
+class Rounds(ABC):
     """What the rounds of every job share.
 
     Args:
@@ -64,8 +65,9 @@ class Rounds:
             raise StepError("the neutral server takes no part in this run")
         return self._server
 
+    @abstractmethod
     def _train(self) -> None:
-        raise NotImplementedError
+        """From the newest common barrier to the run's end."""
 
     def _release(self) -> None:
         """Whatever the rounds hold besides; called when they end, however they do."""
