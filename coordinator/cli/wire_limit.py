@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from coordinator.forecast import Forecast
+from coordinator.gan_forecast import GanForecast
 from coordinator.message_sizes import LinkForecast
 
 
-def print_links(expected: LinkForecast, other: str, other_bytes: Mapping[str, int] | None, console: Console) -> None:
+def print_links(
+    expected: Forecast | GanForecast, other: str, other_bytes: Mapping[str, int] | None, console: Console
+) -> None:
     """A line for every link.
 
     Args:
