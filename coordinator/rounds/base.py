@@ -69,7 +69,7 @@ class Rounds(ABC):
     def _train(self) -> None:
         """From the newest common barrier to the run's end."""
 
-    def _release(self) -> None:
+    def _release(self) -> None:  # noqa: B027 - a job may hold nothing besides
         """Whatever the rounds hold besides; called when they end, however they do."""
 
     def _guarded(self, work: Callable[[], None]) -> None:
