@@ -28,7 +28,8 @@ def print_gan_summary(run_directory: Path, metrics: dict[str, Any], console: Con
     console.print("synthetic rows have no differential privacy", soft_wrap=True)
     if found.parties:
         kept = "" if run_directory.parent == Path("runs") else f" --runs {run_directory.parent}"
-        command = f"tertium sample {metrics['run']} --party {found.parties[0]} --rows 20 --out rows.png --local{kept}"
+        where = f"--local{kept}" if (run_directory / "roles").is_dir() else "--coordinator HOST:PORT"
+        command = f"tertium sample {metrics['run']} --party {found.parties[0]} --rows 20 --out rows.png {where}"
         console.print(f"sample: {command}", markup=False, soft_wrap=True)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from coordinator.cli.plan_privacy import privacy_lines
 from coordinator.cli.wire_limit import print_links, print_wire_limit
