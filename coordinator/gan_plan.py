@@ -32,8 +32,8 @@ _HEADER_BYTES = 4096
 """Room for what stands before a tensor in its message."""
 _NAMES_BYTES = 1 << 20
 """Room for the columns' names."""
-_SOURCES = ("all", "real")
-"""What a classifier is trained on besides a party's rows; no party may be called so."""
+ALL, REAL = "all", "real"
+"""What a classifier is trained on besides one party's rows: those of all together, and real ones; no party may be called so."""
 _CONVOLUTIONAL_CHANNELS = ((128, 64), (64, 128))
 """Of a generator from the coarsest map on, of a discriminator from the finest."""
 
@@ -178,7 +178,7 @@ class GanPlan(Settings):
         repeated = [name for name, count in Counter(party.name for party in self.parties).items() if count > 1]
         if repeated:
             raise ValueError(f"party {repeated[0]!r} stands twice; names are unique")
-        taken = [party.name for party in self.parties if party.name in _SOURCES]
+        taken = [party.name for party in self.parties if party.name in (ALL, REAL)]
         if taken:
             raise ValueError(f"a party cannot be called {taken[0]!r}, which is what rows of several are; rename it")
 

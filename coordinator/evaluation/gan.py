@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from coordinator.gan_plan import ALL, REAL
 from coordinator.roster import Reports
 from coordinator.synthetic_rows import SyntheticRows
 from kernel.gan.schedule import rows_per_class
@@ -18,7 +19,6 @@ from kernel.gan.spec import CLASSIFIERS, EvaluationSpec
 from kernel.gan.synthetic_message import encode_synthetic
 from protos.v1 import common_pb2, coordination_pb2
 
-ALL, REAL = "all", "real"
 _CLASSES_TO_TELL = 2
 
 Synthesise = Callable[[Mapping[str, int]], dict[str, SyntheticRows]]

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from coordinator.gan_plan import ALL, REAL
 from coordinator.report.benchmarks.page import environment_line, markdown_table
 from coordinator.report.quantities import DASH, duration, payload
 from coordinator.report.sweeps import gan_plots
 from coordinator.report.sweeps.gan_records import (
-    ALL,
     PARTY_A,
     PARTY_B,
-    REAL,
     Point,
     Sweep,
     accuracy,

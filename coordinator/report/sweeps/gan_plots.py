@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from coordinator.gan_plan import ALL, REAL
 from coordinator.report.benchmarks.figure import save_figure, save_panels
 from coordinator.report.benchmarks.frontier_plot import write_names
 from coordinator.report.plots import PLAIN, RELAYED, SPLIT, TF_FUNCTION
 from coordinator.report.sweeps.gan_records import (
-    ALL,
     BOTH,
     PARTY_A,
     PARTY_B,
-    REAL,
     Point,
     Sweep,
     accuracy,

@@ -9,7 +9,7 @@ from coordinator.sweeps.bench_log import Record
 from coordinator.sweeps.gan_tasks import Method
 from coordinator.sweeps.seed_mean import seed_mean
 
-PARTY_A, PARTY_B, ALL, REAL = "party-a", "party-b", "all", "real"
+PARTY_A, PARTY_B = "party-a", "party-b"
 BOTH = (PARTY_A, PARTY_B)
 POOLED = "pooled"
 _AXES_ONLY = ("about", "weights_fraction", "skews_fraction", "mirrored")
