@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from coordinator.cli.training import train_here
+from coordinator.gan_metrics import classifier_accuracies
 from coordinator.local.attacks import AttackOptions
 from coordinator.local.federation import LocalFederation
 from coordinator.local.gan_attacks import attack_gans
@@ -72,7 +73,7 @@ def task_figures(directory: Path) -> Figures:
       BadInputError: the run ended before its classifiers were tried.
     """
     run, events = read_run(directory), read_events(directory / "events.jsonl")
-    accuracy = accuracies(events)
+    accuracy = classifier_accuracies(events)
     if not accuracy:
         raise BadInputError(f"run {run.run} has no accuracy of a classifier; it ended before its rows were judged")
     losses = [event["losses"] for event in of_kind(events, "epoch") if "losses" in event]
@@ -87,29 +88,6 @@ def task_figures(directory: Path) -> Figures:
         "seconds": sum(run.epoch_seconds),
         "samples": samples(directory, events),
     }
-
-
-def accuracies(events: Sequence[Event]) -> Figures:
-    """Of the classifiers of each source, ``parties``: where they were tried.
-
-    All parties of a sweep hold the same rows out, so their values are averaged and the interval is that of one party's rows.
-    """
-    tried: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for event in of_kind(events, "classifier"):
-        tried.setdefault(event["source"], {})[event["party"]] = event["accuracy"]
-    found = {}
-    for source, parties in tried.items():
-        rows = min(one["n"] for one in parties.values())
-        value = sum(one["value"] for one in parties.values()) / len(parties)
-        score = proportion(value * rows, rows)
-        found[source] = {
-            "value": value,
-            "low": score.low,
-            "high": score.high,
-            "n": rows,
-            "parties": {party: one["value"] for party, one in parties.items()},
-        }
-    return found
 
 
 def memberships(events: Sequence[Event]) -> Figures:

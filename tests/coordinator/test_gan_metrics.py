@@ -20,13 +20,19 @@ def membership(party, accuracy):
     return {"event": "membership", "party": party, "by": "own", "classes": {"0": {"accuracy": accuracy}}}
 
 
-def test_accuracies_are_pooled_over_held_out_rows():
-    """80 of 100 and 20 of 100 are 100 of 200; Wilson by hand: (0.5 ± 0.0686) of 1 + 1.96²/200."""
-    found = gan_scores([classifier("all", "a", 0.8, 100), classifier("all", "b", 0.2, 100)])
+def test_accuracies_are_means_over_held_out_rows_with_the_interval_of_one_partys():
+    """90 of 100 and 20 of 50 are 110 of 150; Wilson of 100 rows by hand: (0.7333 + 0.0192 ± 0.0875) of 1 + 1.96²/100."""
+    found = gan_scores([classifier("all", "a", 0.9, 100), classifier("all", "b", 0.4, 50)])
     assert found.keys() == {"accuracy.all"}
-    assert (found["accuracy.all"]["value"], found["accuracy.all"]["n"]) == (0.5, 200)
-    assert found["accuracy.all"]["low"] == pytest.approx(0.4314, abs=1e-4)
-    assert found["accuracy.all"]["high"] == pytest.approx(0.5686, abs=1e-4)
+    assert (found["accuracy.all"]["value"], found["accuracy.all"]["n"]) == (pytest.approx(110 / 150), 100)
+    assert found["accuracy.all"]["low"] == pytest.approx(0.6391, abs=5e-4)
+    assert found["accuracy.all"]["high"] == pytest.approx(0.8106, abs=5e-4)
+
+
+def test_two_parties_that_hold_out_the_same_rows_know_no_more_than_one():
+    alone = gan_scores([classifier("all", "a", 0.9, 1000)])["accuracy.all"]
+    both = gan_scores([classifier("all", "a", 0.9, 1000), classifier("all", "b", 0.9, 1000)])["accuracy.all"]
+    assert both == alone
 
 
 def test_a_classifier_tried_again_counts_once_as_it_was_last():

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from gan_sweep_files import made_figures, small_sweep
 
-from coordinator.sweeps.gan_run import accuracies, memberships, sample_rows, task_figures
+from coordinator.gan_metrics import classifier_accuracies
+from coordinator.sweeps.gan_run import memberships, sample_rows, task_figures
 from coordinator.sweeps.gan_sweep import (
     ASSUMED_EVALUATION,
     LOG_NAME,
@@ -139,7 +140,7 @@ def events_by_hand():
 
 
 def test_accuracies_are_means_over_parties_with_the_interval_of_one():
-    found = accuracies(events_by_hand())["all"]
+    found = classifier_accuracies(events_by_hand())["all"]
     assert found["value"] == pytest.approx(0.7)
     assert (found["n"], found["parties"]) == (50, {"party-a": 0.8, "party-b": 0.6})
     assert found["low"] == pytest.approx(0.562, abs=5e-4)  # Wilson, 35 of 50
