@@ -100,6 +100,21 @@ def glorot_layer(seed: int, layer: int, fan_in: int, fan_out: int) -> NDArray[np
     return _uniform(name, fan_in * fan_out, limit).reshape(fan_in, fan_out)
 
 
+def glorot_secret_layer(
+    secret: bytes, party: str, seed: int, layer: int, fan_in: int, fan_out: int
+) -> NDArray[np.float32]:
+    """One party's own draw for a layer on shares, as `glorot_layer` but of the party's ``secret``, which nobody else knows.
+
+    Two parties draw differently even where they start from one secret, as in a local run.
+    """
+    if not 0 <= layer < 2**32:
+        raise SettingsError(f"layer is {layer}; count layers from 0.")
+    name = b"tertium secret layer\x00" + _seed_bytes(seed) + layer.to_bytes(4, "big") + len(secret).to_bytes(4, "big")
+    return _uniform(name + secret + party.encode(), fan_in * fan_out, _glorot_limit(fan_in, fan_out)).reshape(
+        fan_in, fan_out
+    )
+
+
 def initial_stack(spec: NetworkSpec) -> dict[str, NDArray[Any]]:
     """The neutral server's weights at step 0, in the order of the layers.
 

@@ -5,7 +5,7 @@ import re
 from typing import Literal, TypeVar
 
 from kernel.defender_plan import defender_spec
-from kernel.errors import FixedPointError, WireError
+from kernel.errors import FixedPointError, SettingsError, WireError
 from kernel.fixed_point import FixedPoint
 from kernel.gan.spec import GAN_JOBS, gan_spec
 from kernel.network import (
@@ -19,6 +19,7 @@ from kernel.network import (
     OptimizerSpec,
 )
 from kernel.protection import LabelGradient, ProtectionSpec
+from kernel.secret.plan import is_secret, protection_objection, secret_spec
 from protos.v1 import common_pb2, plan_pb2
 
 Name = TypeVar("Name", ActivationName, LossName, OptimizerName)
@@ -57,13 +58,13 @@ def safe_run_name(run: str) -> str:
 
 
 def network_spec(message: plan_pb2.NetworkPlan) -> NetworkSpec:
-    """The network of a plan message, checked.
+    """The network of a plan message, checked; without widths there is no neutral server, and all layers are on shares.
 
     Raises:
       WireError: a width, activation, loss or optimizer that does not exist.
     """
     widths = tuple(message.widths)
-    if not widths or any(not 1 <= width <= _MAX_WIDTH for width in widths) or not 1 <= message.outputs <= _MAX_WIDTH:
+    if any(not 1 <= width <= _MAX_WIDTH for width in widths) or not 1 <= message.outputs <= _MAX_WIDTH:
         raise WireError(
             f"widths {list(widths)} and {message.outputs} outputs cannot be built; each is 1 to {_MAX_WIDTH}"
         )
@@ -123,6 +124,23 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
     objection = protection_spec(plan).objection(network_spec(plan.network).loss, plan.epochs)
     if objection:
         raise WireError(f"the plan's protection cannot be kept to: {objection}")
+    _check_secret_parts(plan)
+
+
+def _check_secret_parts(plan: plan_pb2.RunPlan) -> None:
+    if not is_secret(plan):
+        if plan.head_interval:
+            raise WireError(
+                "the plan gives an interval for a label head on shares and has none; run one version everywhere"
+            )
+        return
+    try:
+        secret_spec(plan, columns=1)
+    except SettingsError as error:
+        raise WireError(f"the plan cannot be run on shares: {error}") from error
+    objection = protection_objection(plan, protection_spec(plan))
+    if objection:
+        raise WireError(f"the plan's protection cannot be kept to: {objection}")
 
 
 def _check_gan_message(plan: plan_pb2.RunPlan, names: list[str]) -> None:
@@ -130,10 +148,11 @@ def _check_gan_message(plan: plan_pb2.RunPlan, names: list[str]) -> None:
         raise WireError(f"a plan names each party once; this one names {', '.join(names)}")
     gan_spec(plan)
     foreign = [name for name in _SPLIT_PARTS if plan.HasField(name)]
-    if plan.protocol or plan.dealer or plan.micro_batches or plan.cut_dtype or foreign:
+    secret = plan.secret_layers or plan.gradient or plan.weights or plan.head_interval
+    if plan.protocol or plan.dealer or plan.micro_batches or plan.cut_dtype or secret or foreign:
         raise WireError(
             "the plan's job is GANs and it says more, which belongs to split training "
-            f"({', '.join(foreign) or 'protocol, dealer, micro_batches or cut_dtype'}); run one version everywhere"
+            f"({', '.join(foreign) or 'protocol, dealer, micro_batches, cut_dtype or layers on shares'}); run one version everywhere"
         )
 
 

@@ -2,7 +2,8 @@
 
 Off unless a daemon's config names a transcript directory. The file is a list of records: a length-prefixed JSON header
 {link, method} and a length-prefixed message. With the scope "training" it holds the training stream alone, as the role
-received it: shares, activations and gradients, which is all that an attack on a run needs. It is its owner's alone to read.
+received it: shares, activations and gradients, and what sealed envelopes revealed of first-layer gradients and of outputs,
+which is all that an attack on a run needs. It is its owner's alone to read.
 """
 
 import json
@@ -16,8 +17,15 @@ from typing import BinaryIO, Literal
 
 TranscriptScope = Literal["all", "training"]
 TRAINING_METHOD = "/tertium.v1.SplitTraining/Train"
+OPENED_METHOD = "opened/"
+"""Before the topic of an envelope: its payload as its receiver read it, behind the envelope's message."""
+FIRST_GRADIENT = "first-gradient"
+"""The topic of shares whose sum is the receiver's own first-layer gradient; its own share is recorded beside them."""
+OUTPUT = "output"
+"""The same of shares of the label head's output, where there is no neutral server."""
 TRAINING_BYTES = 2 << 30
 """What a role records of a training stream at most; later messages are left out, and so the epochs they belong to."""
+_TRAINING = (TRAINING_METHOD, OPENED_METHOD + FIRST_GRADIENT, OPENED_METHOD + OUTPUT)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,8 @@ class TranscriptWriter:
 
     Args:
       path: appended to, behind the last whole record: a writer that was killed leaves a torn one, which goes.
-      receiver: with a name, only what this role receives on the training stream is written, up to ``TRAINING_BYTES``.
+      receiver: with a name, only what this role receives on the training stream, and what peers reveal to it, is written, up
+        to ``TRAINING_BYTES``.
     """
 
     def __init__(self, path: Path, receiver: str | None = None) -> None:
@@ -46,7 +55,7 @@ class TranscriptWriter:
         self._lock = threading.Lock()
 
     def __call__(self, link: str, method: str, message: bytes) -> None:
-        if self._receiver is not None and (method != TRAINING_METHOD or not link.endswith(f">{self._receiver}")):
+        if self._receiver is not None and (method not in _TRAINING or not link.endswith(f">{self._receiver}")):
             return
         header = json.dumps({"link": link, "method": method}).encode()
         with self._lock:

@@ -143,6 +143,7 @@ def alterations(message, path=""):
 def test_every_field_enters_the_hash():
     message = plan()
     message.gan.CopyFrom(gans().gan)
+    message.secret_layers.add(width=16, activation=plan_pb2.SECRET_ACTIVATION_SQUARE, interval=8)
     columns_of_the_last = message.parties[2].columns
     hashes = {"plan": plan_hash(message)}
     for name in alterations(message):
@@ -166,7 +167,6 @@ def test_the_network_of_a_plan():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"widths": []}, "cannot be built"),
         ({"widths": [8, 0]}, "each is 1 to 65536"),
         ({"widths": [8, 65537]}, "each is 1 to 65536"),
         ({"outputs": 0}, "0 outputs cannot be built"),
@@ -191,6 +191,13 @@ def test_a_network_that_does_not_exist_is_refused(change, sentence):
         network.MergeFrom(plan_pb2.NetworkPlan(**{field: value}))
     with pytest.raises(WireError, match=sentence):
         network_spec(network)
+
+
+def test_a_network_without_widths_is_one_without_a_neutral_server():
+    network = plan().network
+    network.ClearField("widths")
+    network.ClearField("activations")
+    assert (network_spec(network).widths, network_spec(network).activations) == ((), ())
 
 
 @pytest.mark.parametrize("name", ["fraud-20261101-1", "A", "0", "a..b", "x" * 80])

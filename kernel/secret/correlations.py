@@ -1,0 +1,146 @@
+"""Correlated randomness of a step: masks that no one knows, and what the dealer derives from them.
+
+Every party's share of a mask, and of a derived value before its correction, is a keystream of its dealer seed: nothing travels
+for it. The dealer, who knows all seeds, sums the masks, derives, and sends the *correction holder* one word for each word
+derived (Beaver 1991; seeds as in kernel/triples.py). It sees no opening.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from kernel.errors import SettingsError
+from kernel.randomness import Keystream, SecretKey, StreamPosition, derive_key
+from kernel.ring import RingArray, RingBits, ring_dtype, ring_matmul
+
+ROWS_MASK = "U"
+"""The rows' own mask, drawn once a run generation; of a step its rows."""
+_MAX_ITEMS = 256  # a stream position has one byte for the part
+_WORD_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Item:
+    """One array of a step: a mask (no rule), or derived by ``rule`` from the items it is ``of``.
+
+    ``bits`` 32 where only the low 32 bits are ever used (what is multiplied by 2^32 or more afterwards).
+    """
+
+    name: str
+    shape: tuple[int, int]
+    rule: str = ""
+    of: tuple[str, ...] = ()
+    shift: int = 0
+    bits: RingBits = 64
+
+    @property
+    def size(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+
+def _floor(shift: int, mask: RingArray) -> RingArray:
+    return mask >> np.uint64(shift)
+
+
+_RULES: dict[str, Callable[..., RingArray]] = {
+    "rows times": lambda _, left, right: ring_matmul(left, right),
+    "transposed times": lambda _, left, right: ring_matmul(np.ascontiguousarray(left.T), right),
+    "times transposed": lambda _, left, right: ring_matmul(left, np.ascontiguousarray(right.T)),
+    "square": lambda _, one: one * one,
+    "cube": lambda _, one: one * one * one,
+    "product": lambda _, left, right: left * right,
+    "floor": _floor,
+    "top bit": lambda _, mask: mask >> np.uint64(63),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The items of a step, in the order in which they are derived: one may be of any before it."""
+
+    items: tuple[Item, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.items) > _MAX_ITEMS:
+            raise SettingsError(
+                f"a step on shares needs {len(self.items)} correlated arrays, {_MAX_ITEMS} can be dealt; use fewer layers"
+            )
+
+    @cached_property
+    def derived(self) -> tuple[Item, ...]:
+        """In the order of a correction: 64-bit words first."""
+        return tuple(sorted((item for item in self.items if item.rule), key=lambda item: -item.bits))
+
+    @property
+    def correction_words(self) -> int:
+        """64-bit words of a step's correction."""
+        return -(-sum(item.size * item.bits // 8 for item in self.derived) // _WORD_BYTES)
+
+
+class CorrelatedShares:
+    """One party's shares, from its dealer seed."""
+
+    def __init__(self, seed: SecretKey) -> None:
+        self._rows = Keystream(derive_key(seed, "correlation", ROWS_MASK))
+        self._step = Keystream(derive_key(seed, "correlation", "step"))
+
+    def rows_mask(self, rows: int, columns: int) -> RingArray:
+        """Share of U, words [rows, columns]; the same at every call."""
+        return self._rows.words((rows, columns), 64, StreamPosition(0, 0, 0))
+
+    def masks(self, recipe: Recipe, position: StreamPosition) -> dict[str, RingArray]:
+        """Shares of all items by name; of derived ones before the correction."""
+        return {
+            item.name: self._step.words(
+                item.shape, item.bits, StreamPosition(position.epoch, position.step, position.purpose, part)
+            )
+            for part, item in enumerate(recipe.items)
+        }
+
+
+def correct(shares: Mapping[str, RingArray], recipe: Recipe, correction: RingArray) -> None:
+    """Add a step's correction, words [recipe.correction_words], at its holder, in place."""
+    octets, start = correction.view(np.uint8), 0
+    for item in recipe.derived:
+        end = start + item.size * item.bits // 8
+        shares[item.name][...] += octets[start:end].view(ring_dtype(item.bits)).reshape(item.shape)
+        start = end
+
+
+class CorrelationDealer:
+    """The dealer's side: knows every seed of one run generation, never an opening.
+
+    Args:
+      seeds: dealer seed per party; rows, columns: shape of X over all parties' encoded columns.
+    """
+
+    def __init__(self, seeds: Sequence[SecretKey], rows: int, columns: int) -> None:
+        self._shares = [CorrelatedShares(seed) for seed in seeds]
+        self._u: RingArray = np.zeros((rows, columns), ring_dtype(64))
+        for shares in self._shares:
+            self._u += shares.rows_mask(rows, columns)
+
+    def correction(self, recipe: Recipe, row_indices: np.ndarray, position: StreamPosition) -> RingArray:
+        """Words [recipe.correction_words] for a step on the rows ``row_indices`` int64[batch] of X."""
+        totals = self._shares[0].masks(recipe, position)
+        for shares in self._shares[1:]:
+            for name, share in shares.masks(recipe, position).items():
+                totals[name] += share
+        known: dict[str, RingArray] = {ROWS_MASK: self._u[row_indices]}
+        out = np.zeros(recipe.correction_words, ring_dtype(64))
+        corrections: dict[str, RingArray] = {}
+        for item in recipe.items:
+            if not item.rule:
+                known[item.name] = totals[item.name]
+                continue
+            value = _RULES[item.rule](item.shift, *(known[name] for name in item.of))
+            known[item.name] = value
+            corrections[item.name] = value.astype(ring_dtype(item.bits)) - totals[item.name]
+        octets, start = out.view(np.uint8), 0
+        for item in recipe.derived:
+            end = start + item.size * item.bits // 8
+            octets[start:end] = np.ascontiguousarray(corrections[item.name]).view(np.uint8).reshape(-1)
+            start = end
+        return out
