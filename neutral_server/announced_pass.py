@@ -33,6 +33,19 @@ class MicroBatch:
     first_activation: ServerFrame | None = None
     head_gradient: NDArray[np.float32] | None = None
     gradient: ServerFrame | None = None
+    first_gradient: ServerFrame | None = None
+    """Where the gradient is shared: what ends the step for the first party, ``gradient`` for the others."""
+
+    def end_for(self, *, first: bool) -> ServerFrame:
+        """What ends the step for a party, the first of the plan or another.
+
+        Raises:
+          StepError: it has not come to that.
+        """
+        end = self.first_gradient if first and self.first_gradient is not None else self.gradient
+        if end is None:
+            raise StepError("a step was to end before its gradient was there")
+        return end
 
 
 @dataclass

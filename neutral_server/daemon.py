@@ -9,10 +9,11 @@ import structlog
 from kernel.errors import BadInputError
 from kernel.network import NetworkSpec
 from kernel.process import configure_logging, load_identity, stop_signal, transcript_recorder
+from kernel.wire.relay import RelayDesk
+from kernel.wire.relay_service import RelayService
 from kernel.wire.server import Listener
-from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
-from neutral_server.service import GanTrainingService, RelayService, SplitTrainingService, StackControlService
+from neutral_server.service import GanTrainingService, SplitTrainingService, StackControlService
 from neutral_server.session import Stack
 from neutral_server.settings import NeutralServerSettings
 from protos.v1 import gan_training_pb2_grpc, relay_pb2_grpc, split_training_pb2_grpc, stack_control_pb2_grpc

@@ -54,8 +54,8 @@ class LiveSession(ABC, Generic[Answer]):
         """All that a barrier keeps, between passes."""
 
     @abstractmethod
-    def _joined(self, header: common_pb2.StepHeader) -> Answer:
-        """The first answer on a stream."""
+    def _joined(self, party: str, header: common_pb2.StepHeader) -> Answer:
+        """The first answer on a party's stream."""
 
     @abstractmethod
     def _left_at(self) -> str:
@@ -71,7 +71,7 @@ class LiveSession(ABC, Generic[Answer]):
                 raise StepError(f"{party!r} already holds a stream of run {self.run}; one party, one stream")
             outbox: Outbox[TensorFrame[Answer]] = Outbox()
             self._outboxes[party] = outbox
-            outbox.put(TensorFrame(self._joined(self._set_up_header())))
+            outbox.put(TensorFrame(self._joined(party, self._set_up_header())))
             return outbox
 
     def left(self, party: str) -> None:

@@ -16,6 +16,7 @@ from kernel.network import NetworkSpec
 from kernel.plan_message import check_micro_batches, cut_dtype, network_spec, ring_of, safe_run_name
 from kernel.run_state import RunState
 from neutral_server.defence import Defence
+from neutral_server.gradient_shares import GradientShares
 from neutral_server.live_session import LiveSession
 from neutral_server.session import Stack, StackSession
 from neutral_server.shared_discriminator.session import SharedSession
@@ -23,6 +24,7 @@ from protos.v1 import common_pb2, stack_control_pb2
 
 _log = structlog.get_logger()
 _MAX_STEPS = 1_000_000
+_MAX_SHIFT = 32
 Session = TypeVar("Session", bound=LiveSession[Any])
 Request = TypeVar("Request", stack_control_pb2.PrepareStackRequest, stack_control_pb2.PrepareSharedRequest)
 
@@ -152,6 +154,10 @@ class RunTable:
 
     def _stack_session(self, run: str, request: stack_control_pb2.PrepareStackRequest) -> StackSession:
         spec = network_spec(request.network)
+        if not spec.widths:
+            raise BadInputError(
+                "a network without widths has no layer for the neutral server; the parties compute it alone"
+            )
         ring = ring_of(request.ring)
         dtype, pieces = cut_dtype(request.cut_dtype), check_micro_batches(request.micro_batches)
         if request.label_holder not in request.parties or len(set(request.parties)) < 2:
@@ -171,6 +177,7 @@ class RunTable:
             cut_dtype=dtype,
             micro_batches=pieces,
             defence=_defence(request),
+            gradient_shares=_gradient_shares(request),
         )
 
     def _shared_session(self, run: str, request: stack_control_pb2.PrepareSharedRequest) -> SharedSession:
@@ -210,6 +217,17 @@ class RunTable:
         if generation <= last:
             raise StepError(f"generation {generation} of run {run!r} is not new here; the last one was {last}")
         write_durably(path, str(generation).encode())
+
+
+def _gradient_shares(request: stack_control_pb2.PrepareStackRequest) -> GradientShares | None:
+    if not request.HasField("gradient_sharing"):
+        return None
+    sharing = request.gradient_sharing
+    if not 0 <= sharing.shift <= _MAX_SHIFT or request.micro_batches != 1:
+        raise BadInputError(
+            f"a gradient times 2^{sharing.shift} in {request.micro_batches} micro-batches cannot be shared; at most 2^{_MAX_SHIFT}, in one piece"
+        )
+    return GradientShares(list(request.parties), ring_of(sharing.ring), sharing.shift)
 
 
 def _defence(request: stack_control_pb2.PrepareStackRequest) -> Defence | None:

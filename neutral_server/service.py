@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from kernel.errors import EnvelopeError, StepError, TertiumError
+from kernel.errors import StepError, TertiumError
 from kernel.version import VERSION
+from kernel.wire.relay import RelayDesk
 from kernel.wire.server import require
 from kernel.wire.tensor_frame import TensorFrame, require_bare
 from neutral_server.live_session import LiveSession
-from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
 from neutral_server.session import StackSession
 from neutral_server.shared_discriminator.session import SharedSession
@@ -18,8 +18,6 @@ from protos.v1 import (
     common_pb2,
     gan_training_pb2,
     gan_training_pb2_grpc,
-    relay_pb2,
-    relay_pb2_grpc,
     split_training_pb2,
     split_training_pb2_grpc,
     stack_control_pb2,
@@ -45,37 +43,6 @@ class GanTrainingService(gan_training_pb2_grpc.GanTrainingServicer):
         self, request_iterator: Iterator[Any], context: Any
     ) -> Iterator[TensorFrame[gan_training_pb2.GanServerFrame]]:
         return _session_stream(self._runs, SharedSession, request_iterator, context)
-
-
-class RelayService(relay_pb2_grpc.RelayServicer):
-    def __init__(self, desk: RelayDesk) -> None:
-        self._desk = desk
-
-    def Exchange(self, request_iterator: Iterator[Any], context: Any) -> Iterator[TensorFrame[relay_pb2.RelayFrame]]:
-        party = require(context, "party").name
-        first = next(request_iterator, None)
-        if first is None or first.message.WhichOneof("kind") != "open":
-            raise EnvelopeError(f"the first frame of {party!r} must open a mailbox")
-        require_bare(first, f"the open of {party!r}")
-        mailbox = first.message.open.mailbox
-        outbox = self._desk.open_mailbox(party, mailbox)
-        context.add_callback(outbox.close)
-
-        def read() -> None:
-            try:
-                for frame in request_iterator:
-                    self._desk.forward(party, frame, source=mailbox)
-            except TertiumError as error:
-                outbox.fail(error)
-            except Exception:
-                if context.is_active():
-                    raise
-            finally:
-                self._desk.close_mailbox(party, mailbox, outbox)
-                outbox.close()
-
-        threading.Thread(target=read, name=f"relay {party}", daemon=True).start()
-        yield from outbox
 
 
 class StackControlService(stack_control_pb2_grpc.StackControlServicer):

@@ -17,12 +17,14 @@ from kernel.batch_order import batch_sizes, micro_batches
 from kernel.errors import StepError
 from kernel.fixed_point import FixedPoint
 from kernel.network import NetworkSpec
+from kernel.randomness import StreamPosition
 from kernel.ring import RingArray
 from kernel.run_state import RunState, advance
-from kernel.wire.codec import decode_ring, decode_tensor, encode_tensor
+from kernel.wire.codec import decode_ring, decode_tensor, encode_ring, encode_tensor
 from kernel.wire.tensor_frame import TensorFrame
 from neutral_server.announced_pass import PURPOSE_NAMES, AnnouncedPass, MicroBatch, ServerFrame
 from neutral_server.defence import Defence
+from neutral_server.gradient_shares import GradientShares
 from neutral_server.live_session import LiveSession
 from neutral_server.reconstruction import StepShares
 from protos.v1 import common_pb2, split_training_pb2
@@ -72,11 +74,13 @@ class StackSession(LiveSession[split_training_pb2.ServerFrame]):
         cut_dtype: str = "float32",
         micro_batches: int = 1,
         defence: Defence | None = None,
+        gradient_shares: GradientShares | None = None,
     ) -> None:
         super().__init__(name=name, run=run, generation=generation, parties=parties)
         self._network, self._ring, self._scale_bits = network, ring, scale_bits
         self._label_holder, self._stack, self._cut_dtype = label_holder, stack, cut_dtype
         self._micro_batches, self._defence = micro_batches, defence
+        self._gradient_shares = gradient_shares
         self._pass: AnnouncedPass | None = None
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -135,8 +139,9 @@ class StackSession(LiveSession[split_training_pb2.ServerFrame]):
                 raise StepError(f"a barrier was asked for at step {self._pass.due} of {len(self._pass.sizes)}")
             return self._stack.state()
 
-    def _joined(self, header: common_pb2.StepHeader) -> split_training_pb2.ServerFrame:
-        return split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined())
+    def _joined(self, party: str, header: common_pb2.StepHeader) -> split_training_pb2.ServerFrame:
+        seed = b"" if self._gradient_shares is None else self._gradient_shares.seed(party)
+        return split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined(gradient_seed=seed))
 
     def _left_at(self) -> str:
         return f"step {self._pass.due if self._pass else 0}"
@@ -279,13 +284,16 @@ class StackSession(LiveSession[split_training_pb2.ServerFrame]):
         header = self._header(current, number, piece)
         if current.frozen:
             micro_batch.gradient = _step_done(header)
+        elif self._gradient_shares is not None:
+            micro_batch.gradient = _step_done(header)
+            micro_batch.first_gradient = self._share_gradient(self._gradient_shares, gradient, current, header)
         else:
             message, payload = encode_tensor(gradient, dtype=self._cut_dtype)
             micro_batch.gradient = TensorFrame(
                 split_training_pb2.ServerFrame(header=header, cut_gradient=message), payload
             )
         for name in self.parties:
-            self._send(name, micro_batch.gradient)
+            self._send(name, micro_batch.end_for(first=name == self.parties[0]))
         if last:
             self._advance(current)
 
@@ -300,7 +308,18 @@ class StackSession(LiveSession[split_training_pb2.ServerFrame]):
         if micro_batch.first_activation is not None:
             self._send(party, micro_batch.first_activation)
         if micro_batch.gradient is not None and (party != self._label_holder or micro_batch.head_gradient is not None):
-            self._send(party, micro_batch.gradient)
+            self._send(party, micro_batch.end_for(first=party == self.parties[0]))
+
+    def _share_gradient(
+        self,
+        shares: GradientShares,
+        gradient: NDArray[np.float32],
+        current: AnnouncedPass,
+        header: common_pb2.StepHeader,
+    ) -> ServerFrame:
+        words = shares.share_of_first(gradient, StreamPosition(current.epoch, header.step, current.purpose))
+        message, payload = encode_ring(words, shares.ring.fractional_bits)
+        return TensorFrame(split_training_pb2.ServerFrame(header=header, gradient_share=message), payload)
 
     def _header(self, current: AnnouncedPass, number: int, piece: int) -> common_pb2.StepHeader:
         return common_pb2.StepHeader(

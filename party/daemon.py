@@ -71,6 +71,7 @@ class PartyDaemon:
             "split_training": split_training_pb2_grpc.SplitTrainingStub(to_server),
             "gan_training": gan_training_pb2_grpc.GanTrainingStub(to_server),
             "relay": relay_pb2_grpc.RelayStub(to_server),
+            "coordinator_relay": relay_pb2_grpc.RelayStub(to_coordinator),
             "dealing": dealing_pb2_grpc.DealingStub(to_coordinator),
         }
         # the lobby is outside every run: it is recorded, but no run's bytes
@@ -184,6 +185,7 @@ class PartyDaemon:
             stubs=self._stubs,
             meter=self._meter,
             send_progress=progress,
+            recorder=self._recorder,
         )
         if self._aborted is not None:  # it came after the order, before the session it is about
             raise self._aborted

@@ -7,9 +7,10 @@ from typing import Any
 from kernel.errors import EnvelopeError, PeerError, StepError, TertiumError
 from kernel.sealed_envelope import Introducer, SealedLink
 from kernel.wire.identity import Identity
-from kernel.wire.meter import LinkMeter
+from kernel.wire.meter import LinkMeter, Recorder
 from kernel.wire.stream import DuplexStream
-from kernel.wire.tensor_frame import TensorFrame, require_bare
+from kernel.wire.tensor_frame import TensorFrame, pack_frame, require_bare
+from kernel.wire.transcripts import OPENED_METHOD
 from protos.v1 import common_pb2, relay_pb2
 
 Frame = TensorFrame[relay_pb2.RelayFrame]
@@ -22,7 +23,8 @@ class PeerLinks:
     """Links of one run generation. Used by one thread; `interrupt` may come from another.
 
     Args:
-      exchange: the relay stub's Exchange; pins: fingerprint per peer name; mailbox: the run id.
+      exchange: the relay stub's Exchange; pins: fingerprint per peer name; mailbox: the run id;
+      relay: who forwards, in words; recorder: an evaluator's, told what was inside the seals.
     """
 
     def __init__(
@@ -34,10 +36,12 @@ class PeerLinks:
         mailbox: str,
         generation: int,
         wait_seconds: float,
+        relay: str = "the relay at the neutral server",
+        recorder: Recorder | None = None,
     ) -> None:
-        self._identity, self._pins = identity, dict(pins)
+        self._identity, self._pins, self._recorder = identity, dict(pins), recorder
         self._mailbox, self._generation, self._wait = mailbox, generation, wait_seconds
-        self._stream: RelayStream = DuplexStream(exchange, "the relay at the neutral server")
+        self._stream: RelayStream = DuplexStream(exchange, relay)
         self._links: dict[str, SealedLink] = {}
         self._waiting: dict[str, deque[tuple[str, StepKey, bytes]]] = defaultdict(deque)
         self.meter = LinkMeter()
@@ -106,6 +110,16 @@ class PeerLinks:
             raise StepError(f"{peer!r} sent {found!r} for (purpose, epoch, step) {key}; wanted {topic!r} for {wanted}")
         return payload
 
+    @property
+    def recorded(self) -> bool:
+        """Whether an evaluator is told what is inside seals."""
+        return self._recorder is not None
+
+    def record_own(self, topic: str, payload: bytes, step: common_pb2.StepHeader) -> None:
+        """For an evaluator: this party's own share of what its peers' envelopes reveal to it."""
+        header = relay_pb2.EnvelopeHeader(step=step, receiver=self._identity.name, mailbox=self._mailbox, topic=topic)
+        self._record(relay_pb2.Envelope(header=header), payload)
+
     def interrupt(self, error: TertiumError) -> None:
         self._stream.interrupt(error)
 
@@ -139,5 +153,11 @@ class PeerLinks:
                 f"{link.peer!r} sent an envelope for run {header.step.run!r} generation {header.step.generation}; "
                 f"this is run {self._mailbox!r} generation {self._generation}"
             )
+        self._record(frame.envelope, payload)
         key = (header.step.purpose, header.step.epoch, header.step.step)
         self._waiting[link.peer].append((header.topic, key, payload))
+
+    def _record(self, envelope: relay_pb2.Envelope, payload: bytes) -> None:
+        if self._recorder is not None:
+            link = f"{envelope.header.step.sender}>{self._identity.name}"
+            self._recorder(link, OPENED_METHOD + envelope.header.topic, pack_frame(TensorFrame(envelope, payload)))

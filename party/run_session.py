@@ -11,8 +11,9 @@ from kernel.errors import StepError, TertiumError
 from kernel.plan_message import check_plan_message, safe_run_name
 from kernel.randomness import SecureRandomness
 from kernel.run_state import RunState, advance
+from kernel.secret.plan import without_server
 from kernel.wire.identity import Identity
-from kernel.wire.meter import LinkMeter
+from kernel.wire.meter import LinkMeter, Recorder
 from kernel.wire.stream import DuplexStream
 from party.membership import Membership
 from party.peer_links import PeerLinks
@@ -29,6 +30,7 @@ class RunSession(ABC):
     Args:
       stubs: split_training, gan_training, relay and dealing stubs on metered channels; meter: of those channels;
       send_progress: called with Progress messages while an epoch runs.
+      recorder: an evaluator's.
     """
 
     def __init__(
@@ -41,10 +43,11 @@ class RunSession(ABC):
         stubs: dict[str, Any],
         meter: LinkMeter,
         send_progress: Callable[[coordination_pb2.Progress], None],
+        recorder: Recorder | None = None,
     ) -> None:
         self.run, self.generation = safe_run_name(run), generation
         self._settings, self._identity, self._stubs, self._meter = settings, identity, stubs, meter
-        self._send_progress = send_progress
+        self._send_progress, self._recorder = send_progress, recorder
         self._directory = settings.state_directory / self.run
         self.state = RunState.JOINED
         self._links: PeerLinks | None = None
@@ -111,13 +114,16 @@ class RunSession(ABC):
     def _meet_peers(self) -> PeerLinks:
         self._check_interrupted()
         pins = {name: self._settings.policy.peers[name] for name in self._membership.peers}
+        at_coordinator = without_server(self._membership.plan)
         links = PeerLinks(
-            self._stubs["relay"].Exchange,
+            self._stubs["coordinator_relay" if at_coordinator else "relay"].Exchange,
             self._identity,
             pins,
             mailbox=self.run,
             generation=self.generation,
             wait_seconds=self._settings.wait_seconds,
+            relay="the relay at the coordinator" if at_coordinator else "the relay at the neutral server",
+            recorder=self._recorder,
         )
         self._links = links
         self._check_interrupted()

@@ -16,6 +16,7 @@ from kernel.initialisation import glorot_rows
 from kernel.plan_message import safe_run_name
 from kernel.randomness import SecureRandomness
 from kernel.run_state import RunState, advance
+from kernel.secret.plan import first_width, is_secret, without_server
 from party.defender import Defender, check_tensorflow, import_tensorflow, initial_defender
 from party.defender_share import DefenderShares
 from party.first_layer.assembly import make_first_layer, norm_bounds
@@ -30,12 +31,15 @@ from party.rows.encoding import RowEncoder
 from party.rows.labels import LabelEncoder
 from party.run_rows import RunRows, all_rows, compare_order, open_rows
 from party.run_session import RunSession
+from party.secret_stack.network import SecretNetwork
+from party.secret_stack.stack import SecretStack
+from party.secret_stack.start import check_batches
 from party.training import LabelSide, Trainer, join_training
 from protos.v1 import common_pb2, coordination_pb2, plan_pb2
 
 _log = structlog.get_logger()
 _FIRST_LAYER, _LABEL_HEAD, _ROWS, _LABELS = "first_layer", "label_head", "row_encoder", "label_encoder"
-_DEFENDER, _NOISE = "defender", "z1_noise"
+_DEFENDER, _NOISE, _SECRET = "defender", "z1_noise", "secret_stack"
 
 
 class PartySession(RunSession):
@@ -45,6 +49,7 @@ class PartySession(RunSession):
     _defender: Defender | None = None
     _noise: RowNoise | None = None
     _opened: RunRows | None = None
+    _trainer: Trainer | SecretNetwork
 
     # --- orders, in the order of a run -------------------------------------------------------------------------
 
@@ -82,12 +87,16 @@ class PartySession(RunSession):
             self._network.optimizer,
             bounds,
         )
-        head = LabelHead(self._network) if self._holds_label else None
+        headless = without_server(self._plan)
+        if is_secret(self._plan) and self._plan.weights != plan_pb2.WEIGHTS_FORM_SHARED and not self._predict_table:
+            check_batches(batch_sizes(len(self._split.train), self._plan.batch_rows), list(order.encoded_columns))
+        head = LabelHead(self._network) if self._holds_label and not headless else None
         self._defender = self._make_defender(self._defender_spec) if self._defender_spec is not None else None
         self._noise = self._row_noise()
         parts = self._load_barrier(order.barrier)
         if parts is not None:
-            self._block.load(parts[_FIRST_LAYER])
+            if _FIRST_LAYER in parts:
+                self._block.load(parts[_FIRST_LAYER])
             if self._noise is not None and not self._predict_table:
                 self._noise.load(parts.get(_NOISE, {}))
             if head is not None:
@@ -101,28 +110,46 @@ class PartySession(RunSession):
             self._block,
             list(order.encoded_columns),
             self._noise,
+            secret=self._initialisation_key(),
             links=self._require_links(),
             dealing=self._stubs["dealing"],
             wait_seconds=wait,
         )
+        if isinstance(self._first_layer, SecretStack) and parts is not None:
+            self._first_layer.load(parts[_SECRET])
         self._first_layer.begin()
         self._labels: NDArray[Any] = np.empty(0)
-        if head is not None and not self._predict_table:
+        if self._holds_label and not self._predict_table:
             self._labels = self._rows.encode_labels(self._label_encoder)
-        stream = self._stream = join_training(self._stubs["split_training"], self._membership, wait)
+        if headless and isinstance(self._first_layer, SecretStack):
+            self._trainer = SecretNetwork(
+                self._membership,
+                self._first_layer,
+                self._block.rows_in_memory(),
+                self._labels if self._holds_label else None,
+            )
+        else:
+            self._trainer = self._split_trainer(self._first_layer, head)
+        self.state = advance(self.state, RunState.READY)
+        self._end_account()
+        return coordination_pb2.Begun()
+
+    def _split_trainer(self, first_layer: FirstLayer, head: LabelHead | None) -> Trainer:
+        """On a stream to the neutral server."""
+        wait = self._settings.wait_seconds
+        stream, joined = join_training(self._stubs["split_training"], self._membership, wait)
+        self._stream = stream
         self._check_interrupted()
-        self._trainer = Trainer(
+        first_layer.joined(joined)
+        return Trainer(
             self._membership,
             block=self._block,
-            first_layer=self._first_layer,
+            first_layer=first_layer,
             label_side=None if head is None else LabelSide(head, self._labels, self._label_protection()),
             stream=stream,
             wait_seconds=wait,
             defender=self._defender_shares(self._defender) if self._defender is not None else None,
         )
-        self.state = advance(self.state, RunState.READY)
-        self._end_account()
-        return coordination_pb2.Begun()
 
     def train_epoch(self, order: coordination_pb2.TrainEpoch) -> coordination_pb2.EpochDone:
         self.state = advance(self.state, RunState.TRAINING)
@@ -139,8 +166,8 @@ class PartySession(RunSession):
         _log.info("epoch", run=self.run, epoch=order.epoch, seconds=round(seconds, 4), rows=len(row_order))
         return coordination_pb2.EpochDone(
             epoch=order.epoch,
-            loss=loss if self._holds_label else 0.0,
-            has_loss=self._holds_label,
+            loss=loss if self._head is not None else 0.0,
+            has_loss=self._head is not None,
             seconds=seconds,
             rows=len(row_order),
             rounds=self._rounds() - rounds,
@@ -163,12 +190,15 @@ class PartySession(RunSession):
         return evaluate_outputs(self._network.loss, self._labels[self._split.test], outputs, self._label_encoder.decode)
 
     def hold_barrier(self, order: coordination_pb2.HoldBarrier) -> coordination_pb2.BarrierHeld:
-        parts: dict[str, dict[str, NDArray[Any]]] = {
-            _FIRST_LAYER: self._block.state(),
-            _ROWS: self._encoder.state(),
-        }
+        parts: dict[str, dict[str, NDArray[Any]]] = {_ROWS: self._encoder.state()}
+        secret = self._first_layer if isinstance(self._first_layer, SecretStack) else None
+        if secret is not None:
+            parts[_SECRET] = secret.state()
+        if secret is None or secret.owns_first_weights:
+            parts[_FIRST_LAYER] = self._block.state()
         if self._head is not None:
             parts[_LABEL_HEAD] = self._head.state()
+        if self._holds_label:
             parts[_LABELS] = self._label_encoder.state()
         if self._defender is not None:
             parts[_DEFENDER] = self._defender.state()
@@ -259,7 +289,7 @@ class PartySession(RunSession):
     def _initial_weights(self, fan_in: int) -> NDArray[np.float32]:
         """From this party's own key, so that neither server nor coordinator knows where training started."""
         key = self._initialisation_key()
-        return glorot_rows(key, self._network.seed, self._encoder.names, fan_in, self._network.widths[0])
+        return glorot_rows(key, self._network.seed, self._encoder.names, fan_in, first_width(self._plan))
 
     def _make_defender(self, spec: DefenderSpec) -> Defender:
         import_tensorflow(self._settings.tensorflow_threads)

@@ -3,7 +3,8 @@
 One training step, numbered as in DESIGN.md ("A mini-batch"):
  [1] masked share of z1 to the neutral server; while it waits, the party makes the next masks;
  [2] label holder only: h_L comes, loss and dL/dh_L go;
- [3] dL/dz1 comes, X_i^T (dL/dz1) is added up; in an epoch in which the first layer stays only word that the step is done;
+ [3] dL/dz1 comes, X_i^T (dL/dz1) is added up; in an epoch in which the first layer stays only word that the step is done; where
+     the plan shares the gradient, to the first party its share, to the others that word;
  [4] with all of them here Theta_i moves; the label head has, as soon as its last gradient was sent.
 With a defender, h1 comes after [1], and a masked share of its gradient goes (defender_share.py) before [3] can come; the
 defender moves as soon as its last share was sent.
@@ -22,9 +23,9 @@ from numpy.typing import NDArray
 from kernel.batch_order import RowIndices, batches, micro_batches
 from kernel.errors import StepError
 from kernel.phases import PhaseClock
-from kernel.plan_message import cut_dtype, share_ring
+from kernel.plan_message import cut_dtype, ring_of, share_ring
 from kernel.randomness import StreamPosition
-from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
+from kernel.wire.codec import decode_ring, decode_tensor, encode_ring, encode_tensor
 from kernel.wire.stream import DuplexStream
 from kernel.wire.tensor_frame import TensorFrame, pack_frame, require_bare
 from party.defender_share import DefenderShares
@@ -46,8 +47,10 @@ OnProgress = Callable[[int, int, float, int], None]
 """(steps done, steps, mean loss so far, rows done)"""
 
 
-def join_training(stub: Any, membership: Membership, wait_seconds: float) -> TrainStream:
-    """Open the stream to the neutral server for this generation.
+def join_training(
+    stub: Any, membership: Membership, wait_seconds: float
+) -> tuple[TrainStream, split_training_pb2.Joined]:
+    """Open the stream to the neutral server for this generation, and what it said to that.
 
     Raises:
       StepError: it does not confirm; PeerError: it is not there.
@@ -55,9 +58,10 @@ def join_training(stub: Any, membership: Membership, wait_seconds: float) -> Tra
     stream: TrainStream = DuplexStream(stub.Train, "the neutral server")
     join = split_training_pb2.PartyFrame(header=membership.header(), join=split_training_pb2.JoinTraining())
     stream.send(TensorFrame(join))
-    if stream.receive(wait_seconds).message.WhichOneof("kind") != "joined":
+    answer = stream.receive(wait_seconds).message
+    if answer.WhichOneof("kind") != "joined":
         raise StepError("the neutral server did not confirm the stream; run one version everywhere")
-    return stream
+    return stream, answer.joined
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,12 @@ class Trainer:
             self._make_ahead()
             self.phases.mark("make ahead")
             loss_sum += self._take_answers(
-                rows, pieces, batch, header, "step_done" if frozen else "cut_gradient"
+                rows, pieces, batch, header, "step_done" if frozen else self._first_layer.end
             )  # [2] [3]
             if not frozen:
-                self._block.update()  # [4]
+                if self._first_layer.end == "step_done":
+                    self._first_layer.gather_share(None)
+                self._first_layer.update()  # [4]
             self.phases.mark("update")
             rows_done += len(rows)
             if time.monotonic() - last_report >= _PROGRESS_SECONDS:
@@ -203,6 +209,8 @@ class Trainer:
                     self.phases.mark("defender update")
             elif kind == "cut_gradient":
                 self._gather_gradient(frame, batch[piece])
+            elif kind == "gradient_share":
+                self._gather_gradient_share(frame, len(rows))
             else:
                 self.phases.mark("wait for the step's end")
         return loss_sum
@@ -243,7 +251,21 @@ class Trainer:
 
     def _gather_gradient(self, frame: ServerFrame, rows: NDArray[np.float32]) -> None:
         self.phases.mark("wait for dL/dz1")
-        self._block.gather(rows, self._tensor(frame, len(rows), self._network.widths[0], "dL/dz1"))
+        self._first_layer.gather(rows, self._tensor(frame, len(rows), self._network.widths[0], "dL/dz1"))
+        self.phases.mark("gradient")
+
+    def _gather_gradient_share(self, frame: ServerFrame, rows: int) -> None:
+        self.phases.mark("wait for dL/dz1")
+        ring = ring_of(self._membership.plan.ring)
+        words = decode_ring(
+            frame.message.gradient_share,
+            frame.payload,
+            ring_bits=ring.ring_bits,
+            fractional_bits=ring.fractional_bits,
+            shape=(rows, self._network.widths[0]),
+            what="the gradient's share of the neutral server",
+        )
+        self._first_layer.gather_share(words)
         self.phases.mark("gradient")
 
     def _activation(self, frame: ServerFrame, rows: int) -> NDArray[np.float32]:

@@ -132,6 +132,21 @@ def defended_plan(protocol: str, *, epochs: int = 3, batch_rows: int = 57) -> st
     )
 
 
+def secret_plan(
+    gradient: str, weights: str, *, layers: int = 1, holder_first: bool = False, batch_rows: int = 57
+) -> str:
+    """As breast_cancer_plan, with so many squared layers of four units on shares before the cut."""
+    return plan_toml(
+        "secret",
+        TWO_PARTIES[:: -1 if holder_first else 1],
+        protocol="beaver",
+        batch_rows=batch_rows,
+        learning_rate=0.125,
+        on_shares={"gradient": gradient, "weights": weights},
+        secret_layers=({"width": 4, "activation": "square", "interval": 64.0},) * layers,
+    )
+
+
 def cut_plan(protocol: str, *, cut_dtype: str = "float32", micro_batches: int = 1) -> str:
     """Trained for long enough to score well, above a narrow cut."""
     return plan_toml(

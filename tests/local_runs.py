@@ -39,12 +39,16 @@ def plan_toml(
     outputs: int = 1,
     optimizer: str = "sgd",
     learning_rate: float = 0.1,
+    momentum: float | None = None,
     cut_dtype: str = "float32",
     micro_batches: int = 1,
     tables: dict[str, dict[str, Any]] | None = None,
     defender: dict[str, Any] | None = None,
+    on_shares: dict[str, str] | None = None,
+    secret_layers: tuple[dict[str, Any], ...] = (),
+    head_interval: float | None = None,
 ) -> str:
-    """A plan file. 57 rows a batch leave breast_cancer's passes batches of 57 and 56 rows only: little to compile."""
+    """A plan file; ``on_shares`` is more of its [first_layer]. 57 rows a batch leave breast_cancer's passes batches of 57 and 56 rows only: little to compile."""
     document: dict[str, Any] = {
         "name": name,
         "seed": 7,
@@ -53,9 +57,20 @@ def plan_toml(
         "test_fraction": 0.3,
         "cut_dtype": cut_dtype,
         "micro_batches": micro_batches,
-        "first_layer": {"protocol": protocol},
-        "network": {"widths": list(widths), "activations": list(activations), "loss": loss, "outputs": outputs},
-        "optimizer": {"name": optimizer, "learning_rate": learning_rate},
+        "first_layer": {"protocol": protocol, **(on_shares or {})},
+        **({"secret_layers": list(secret_layers)} if secret_layers else {}),
+        "network": {
+            "widths": list(widths),
+            "activations": list(activations),
+            "loss": loss,
+            "outputs": outputs,
+            **({"head_interval": head_interval} if head_interval else {}),
+        },
+        "optimizer": {
+            "name": optimizer,
+            "learning_rate": learning_rate,
+            **({} if momentum is None else {"momentum": momentum}),
+        },
         "parties": parties,
         **({"defender": defender} if defender else {}),
     }

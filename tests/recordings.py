@@ -12,7 +12,7 @@ from local_runs import FinishedRun
 
 from kernel.batch_order import Split, batch_seed, epoch_order, split_rows
 from kernel.wire.tensor_frame import TENSOR_REQUESTS, TENSOR_RESPONSES, unpack_frame
-from kernel.wire.transcripts import read_transcript
+from kernel.wire.transcripts import OPENED_METHOD, read_transcript
 from party.rows.encoding import RowEncoder
 from party.rows.loaders import declared_columns, load_table
 from party.rows.schema import TableSettings, select_columns
@@ -70,6 +70,15 @@ class Received:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """An opening inside an envelope, as its receiver read it."""
+
+    step: common_pb2.StepHeader
+    topic: str
+    words: np.ndarray
+
+
+@dataclass(frozen=True)
 class Recording:
     """A run with its transcripts."""
 
@@ -107,6 +116,18 @@ class Recording:
         ]
         return np.concatenate([words_of(frame.message.share, frame.payload) for frame in frames])
 
+    def opened(self, role: str, topic: str) -> list[Opened]:
+        """What this run's envelopes of one topic held, as their receiver read them, in order; without its own shares."""
+        found = []
+        for record in read_transcript(self.transcripts / f"{role}.transcript"):
+            if record.method == OPENED_METHOD + topic and record.link.endswith(f">{role}"):
+                envelope = unpack_frame(relay_pb2.Envelope.FromString, record.message)
+                header = envelope.message.header
+                if header.step.run == self.run.run and header.step.sender != role:
+                    opening = unpack_frame(relay_pb2.Opening.FromString, envelope.payload)
+                    found.append(Opened(header.step, topic, words_of(opening.message.words, opening.payload)))
+        return found
+
     def left_on_disk(self, role: str) -> Iterator[tuple[str, bytes]]:
         """Every file of a role (log, config, state); for the coordinator the run directory, too."""
         places = [self.run.roles / role]
@@ -121,8 +142,8 @@ class Recording:
     def _read(self, role: str) -> Iterator[Received]:
         for record in read_transcript(self.transcripts / f"{role}.transcript"):
             sender, _, receiver = record.link.partition(">")
-            if receiver != role:
-                continue  # what the role itself sent
+            if receiver != role or record.method.startswith(OPENED_METHOD):
+                continue  # what the role itself sent; what was inside an envelope that is here already
             method = _METHODS[record.method]
             answered = bool(sender)  # a role that dials names its peer, and receives responses
             parse = GetMessageClass(method.output_type if answered else method.input_type).FromString

@@ -140,7 +140,7 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
         with self._lock:
             return self._losses.take()
 
-    def _joined(self, header: common_pb2.StepHeader) -> gan_training_pb2.GanServerFrame:
+    def _joined(self, party: str, header: common_pb2.StepHeader) -> gan_training_pb2.GanServerFrame:
         self._nets()
         return gan_training_pb2.GanServerFrame(header=header, joined=gan_training_pb2.GanJoined())
 

@@ -4,7 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,13 @@ from party.assessment.background import Background
 from party.assessment.judge import Judge
 from party.assessment.view import View
 
-__all__ = ["Attack", "AttackResult", "Effort", "Evaluation", "Score", "Skipped"]
+__all__ = ["OWN_COLUMNS", "Attack", "AttackResult", "Effort", "Evaluation", "Score", "Skipped"]
 
 Effort = Literal["quick", "full"]
 Target = Literal["rows", "labels", "peer block"]
+
+
+OWN_COLUMNS: Final = "own columns"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Attack(ABC):
     Attributes:
       name: as in the results.
       note: what a reader must know about its numbers.
-      baseline_kind: attacks of one kind reach the same without a view.
+      baseline_kind: attacks of one kind reach the same without a view; ``OWN_COLUMNS`` where that is what a party's own columns tell
+        of labels.
       epochs_seen: of how many epochs it uses the view.
     """
 
@@ -70,6 +74,16 @@ class Attack(ABC):
     def suits(cls, view: View, background: Background, effort: Effort) -> bool:
         """Whether the attack is worth running: some need two classes, some more than the quick effort."""
         return True
+
+    @classmethod
+    def impossible(cls, view: View) -> str:
+        """Why an attack that such a role could run elsewhere cannot be run on this view, for the report; empty where it can."""
+        return ""
+
+    @classmethod
+    def note_on(cls, view: View) -> str:
+        """What a reader must know about its numbers on this view."""
+        return cls.note
 
     @abstractmethod
     def recover(self, rows: NDArray[np.int64]) -> NDArray[Any]:

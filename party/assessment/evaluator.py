@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from kernel.errors import BadInputError, TertiumError
 from kernel.metrics.score_inputs import class_numbers
 from kernel.network import LossName
-from party.assessment.attack import Attack, AttackResult, Effort, Score, Skipped, Target
+from party.assessment.attack import OWN_COLUMNS, Attack, AttackResult, Effort, Score, Skipped, Target
 from party.assessment.controls import negative_view, positive_view
 from party.assessment.equality_solving import EqualitySolving
 from party.assessment.gram import Gram
 from party.assessment.inverse_models import InverseMlp, InverseRidge, PaperAttacker, StackedMlp, StackedRidge
 from party.assessment.judge import CANDIDATES
-from party.assessment.label_inference import LabelDirection, LabelLine, LabelNorm, LabelRidge
+from party.assessment.label_inference import LabelDirection, LabelLine, LabelNorm, LabelRidge, LabelSummed
 from party.assessment.peer_block import PeerBlock, PeerBlockMlp
 from party.assessment.trial import Trial
 from party.assessment.view import View
@@ -31,6 +31,7 @@ ATTACKS: Final[tuple[type[Attack], ...]] = (
     LabelDirection,
     LabelLine,
     LabelRidge,
+    LabelSummed,
     PeerBlock,
     PeerBlockMlp,
     EqualitySolving,
@@ -41,6 +42,10 @@ _BASELINES: Final[dict[Target, str]] = {
     "peer block": "baseline: the same attacker with its own columns alone",
     "labels": "baseline: chance",
 }
+
+_OF_OWN_COLUMNS: Final = "baseline: the same attacker with its own columns and the leaked labels alone"
+_OF_ALL: Final = ("cut_gradient", "head_gradient")
+"""What every role of a kind receives alike."""
 
 _MEASURES: Final = {"r2": "R²", "re_identification": "re-identification", "ssim": "SSIM", "mse": "the squared error"}
 
@@ -59,8 +64,8 @@ def evaluate_attacks(
 ) -> list[AttackResult]:
     """Runs every attack on every view that has what it needs. One that fails costs its own line and no other.
 
-    Views of other rows (predictions on test rows) go into a call of their own. Labels are attacked from the view of one
-    feature holder only: all receive the same gradient.
+    Views of other rows (predictions on test rows) go into a call of their own. Labels are attacked from an open gradient in the view of
+    one feature holder only: all receive the same. Shares of it, and gradients of a party's own weights, differ: every one is attacked.
 
     Args:
       views: all of the same rows in the same order.
@@ -103,9 +108,10 @@ def evaluate_attacks(
             for attack in able
             if attack.suits(view, trial.background, effort)
             and attack.target(view) not in gaps
-            and (first or attack.target(view) != "labels")
+            and (first or attack.target(view) != "labels" or attack.reads(view)[0] not in _OF_ALL)
         ]
         notes = [Skipped(role, "", reason) for aim, reason in gaps.items() if first or aim != "labels"]
+        notes += [Skipped(role, attack.name, reason) for attack in ATTACKS if (reason := attack.impossible(view))]
         if {attack.target(view) for attack in wanted} - {"labels"}:
             undefined = trial.judge.undefined.items()
             notes += [
@@ -168,7 +174,7 @@ def _run(
     plain = positive_view(control.view, reads, target, control.targets, control.classes, seed)
     positive = attack(plain, control.background, seed=seed).evaluate(control.judge).scores
     # What a party's own columns tell depends on how many rows leaked: its chance is that of the trial itself.
-    blind = trial if target == "peer block" else control
+    blind = trial if target == "peer block" or attack.baseline_kind == OWN_COLUMNS else control
     noise = negative_view(blind.view, reads, attacker.epochs_seen, seed)
     negative = attack(noise, blind.background, seed=seed).evaluate(blind.judge).scores
     comparable = [measure for measure in found.scores if all(measure in one for one in (baseline, positive, negative))]
@@ -201,13 +207,13 @@ def _run(
 
 
 def _note(target: Target, measure: str, trial: Trial, attack: type[Attack]) -> str:
-    baseline = _BASELINES[target]
+    baseline = _OF_OWN_COLUMNS if attack.baseline_kind == OWN_COLUMNS else _BASELINES[target]
     if measure == "re_identification" and target == "rows":
         baseline = f"baseline: chance among {CANDIDATES} rows of a class"
     leaked = len(np.unique(trial.background.labels))
     few = target == "labels" and leaked < trial.background.classes
     gap = f"rows of {leaked} of {trial.background.classes} classes leaked" if few else ""
-    return "; ".join(filter(None, (baseline, gap, attack.note)))
+    return "; ".join(filter(None, (baseline, gap, attack.note_on(trial.view))))
 
 
 def others_columns(view: View, targets: NDArray[np.float32]) -> NDArray[np.int64]:

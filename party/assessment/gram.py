@@ -20,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from party.assessment.inverse_models import RowAttack
+from party.assessment.inverse_models import RowAttack, layers_words
 from party.assessment.ridge import fit_ridge
 from party.assessment.stack import LIMITS, epoch_groups
 from party.assessment.view import View
@@ -47,7 +47,13 @@ class Gram(RowAttack):
     def reads(cls, view: View) -> tuple[str, ...]:
         if view.role != "neutral-server" or view.z1 is None or view.cut_gradient is None or len(view.z1) < 2:
             return ()
-        return ("z1", "cut_gradient")
+        return () if cls.impossible(view) else ("z1", "cut_gradient")
+
+    @classmethod
+    def impossible(cls, view: View) -> str:
+        if view.role != "neutral-server" or not view.layers_before:
+            return ""
+        return f"its equations are of a first layer that the neutral server sees; here {layers_words(view.layers_before)} on shares before the cut"
 
     @property
     def epochs_seen(self) -> int:

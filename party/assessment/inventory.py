@@ -35,11 +35,13 @@ class Inventory:
     """Counts over one role's frames.
 
     Attributes:
+      role: whose.
       received: by kind, over training and evaluation.
       rows: rows of every training piece by (kind, sender), pass, step and piece.
       evaluated: passes of evaluation that were seen.
     """
 
+    role: str = ""
     received: dict[str, Received] = field(default_factory=dict)
     rows: dict[tuple[str, str], dict[Pass, dict[tuple[int, int], int]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
@@ -51,10 +53,11 @@ class Inventory:
         header = frame.header
         if header.purpose not in (common_pb2.PURPOSE_TRAIN, common_pb2.PURPOSE_EVALUATE):
             return
-        counted = self.received.setdefault(frame.kind, Received(messages=0, numbers=0, bytes=0))
-        counted["messages"] += 1
-        counted["numbers"] += math.prod(frame.tensor.shape)
-        counted["bytes"] += len(frame.payload)
+        if header.sender != self.role:  # its own share of what was revealed to it
+            counted = self.received.setdefault(frame.kind, Received(messages=0, numbers=0, bytes=0))
+            counted["messages"] += 1
+            counted["numbers"] += math.prod(frame.tensor.shape)
+            counted["bytes"] += len(frame.payload)
         if header.purpose == common_pb2.PURPOSE_TRAIN:
             passed = self.rows[frame.kind, header.sender][header.epoch, header.generation]
             passed[header.step, frame.piece] = frame.rows
@@ -75,7 +78,7 @@ def take_inventory(directory: Path, roles: Iterable[str], run: str) -> dict[str,
     """
     found = {}
     for role in roles:
-        found[role] = Inventory()
+        found[role] = Inventory(role)
         for frame in training_frames(directory, role, run):
             found[role].take(frame)
     return found

@@ -8,7 +8,7 @@
 | ``paper_attacker`` | h1 of the last epoch | the attacker of the P2N2 paper's Fig. 7 (Zheng, Chen et al. 2020) |
 
 The neutral server reads z1, and with a defender beside it the sum of the defenders' gradients at h1; it is after all
-columns. A label holder reads h_L, a feature holder dL/dz1; they are after the others' columns and put their own rows
+columns. A label holder reads h_L, a feature holder dL/dz1 or its share of it; they are after the others' columns and put their own rows
 beside what they saw; their networks are fitted with effort "full" only.
 """
 
@@ -27,8 +27,12 @@ from party.assessment.view import View
 
 Floats = NDArray[np.float32]
 
-SOURCES: Final = {"neutral-server": "z1", "label-holder": "h_last", "feature-holder": "cut_gradient"}
-"""What an inverse model reads, by role."""
+SOURCES: Final = {
+    "neutral-server": ("z1",),
+    "label-holder": ("h_last",),
+    "feature-holder": ("cut_gradient", "gradient_share"),
+}
+"""What an inverse model reads, by role: the first that the view has."""
 BESIDE: Final = "defender_gradient"
 """What it reads beside that where the view has it: linear in the rows, as z1 is, and free of the noise put on z1."""
 
@@ -97,10 +101,16 @@ class InverseRidge(RowAttack):
 
     @classmethod
     def reads(cls, view: View) -> tuple[str, ...]:
-        source = SOURCES.get(view.role)
-        if source is None or getattr(view, source) is None:
+        source = next((one for one in SOURCES.get(view.role, ()) if getattr(view, one) is not None), None)
+        if source is None:
             return ()
         return (source, BESIDE) if view.role == "neutral-server" and view.defender_gradient is not None else (source,)
+
+    @classmethod
+    def note_on(cls, view: View) -> str:
+        if view.role != "neutral-server" or not view.layers_before:
+            return cls.note
+        return f"what it reads is no linear map of the records: {layers_words(view.layers_before)} on shares before it"
 
     def epochs(self, name: str) -> Floats:
         """What was seen, float32[epochs, n, width]; gradients as directions and lengths, which no batch size distorts."""
@@ -220,6 +230,11 @@ def fit_beyond_ridge(
     both = np.clip(both, -OUTERMOST, OUTERMOST)
     decoder = fit_decoder(both[: len(inputs)], (left_over / unit).astype(np.float32), recipe, seed)
     return ridge(wanted) + unit * decoder(both[len(inputs) :])
+
+
+def layers_words(count: int) -> str:
+    """ "one layer is", "2 layers are"."""
+    return "one layer is" if count == 1 else f"{count} layers are"
 
 
 def directions(gradients: Floats) -> Floats:

@@ -2,7 +2,8 @@
 
 For a binary loss the gradient of a row is (p - y) times a vector that rows share, so it points one way for one label and
 the other way for the other, and is longer for the label the model is surer against (Li et al. 2021, arXiv 2102.08504, §4:
-norm attack and cosine attack). The neutral server reads dL/dh_L, a feature holder dL/dz1.
+norm attack and cosine attack). The neutral server reads dL/dh_L, a feature holder dL/dz1, or, where that is shared, its share of it
+as if it were the gradient: uniform words, which must tell nothing.
 
 | attack | score of a row | for |
 |---|---|---|
@@ -10,6 +11,7 @@ norm attack and cosine attack). The neutral server reads dL/dh_L, a feature hold
 | ``label_direction`` | its gradient along the first singular vector of all, averaged over epochs | two classes |
 | ``label_line`` | whether it lies on a line with others: by the nearest row in direction, or by its angle with all | two classes |
 | ``label_ridge`` | ridge from its gradients and their mean length to the leaked rows' classes | any number of classes |
+| ``label_summed`` | the same from what a party's own X^T (dL/dz_1) of every step says of single rows (summed_gradient.py), beside its own columns | any number of classes |
 
 ``label_line`` is for noise that leaves one class on the common line of (p - y) w and takes the other off it. The other
 three see sizes and averages, and that is neither: no length or side need differ.
@@ -18,21 +20,25 @@ Averages over epochs are the attacker's answer to noise that is fresh in each. W
 by the leaked labels: an attack that knows nothing may therefore land below 0.5 as well as above.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from party.assessment.attack import Attack, Effort, Target
+from party.assessment.attack import OWN_COLUMNS, Attack, Effort, Score, Target
 from party.assessment.background import Background
+from party.assessment.judge import Judge
 from party.assessment.ridge import fit_ridge, standardised
 from party.assessment.stack import LIMITS, stacked
 from party.assessment.view import View
 
 Floats = NDArray[np.float64]
 
-SOURCES: Final = {"neutral-server": "head_gradient", "feature-holder": "cut_gradient"}
+SOURCES: Final = {"neutral-server": ("head_gradient",), "feature-holder": ("cut_gradient", "gradient_share")}
+"""What holds a row's gradient, by role: the first that the view has."""
 
+_WEIGHTS: Final = (1.0, 0.1, 0.0)
 _PROJECTIONS: Final = 0x11E
 _KEYS: Final = 2
 _NEIGHBOURS: Final = 4
@@ -44,8 +50,7 @@ class LabelAttack(Attack):
 
     @classmethod
     def reads(cls, view: View) -> tuple[str, ...]:
-        source = SOURCES.get(view.role)
-        return (source,) if source is not None and getattr(view, source) is not None else ()
+        return tuple(source for source in SOURCES.get(view.role, ()) if getattr(view, source) is not None)[:1]
 
     @classmethod
     def suits(cls, view: View, background: Background, effort: Effort) -> bool:
@@ -140,9 +145,47 @@ class LabelRidge(LabelAttack):
         lengths = np.linalg.norm(gradients, axis=2).mean(axis=0)[:, None]
         seen = np.concatenate([stacked(gradients, LIMITS[self.effort]), lengths], axis=1)
         features = standardised(seen, self.background.rows)
+        return self.classified(features, rows)
+
+    def classified(self, features: NDArray[np.float32], rows: NDArray[np.int64]) -> Floats:
+        """Scores of these rows by a ridge from the leaked rows' features to their classes."""
         indicators = np.eye(self.background.classes)[self.background.labels]
         scores = fit_ridge(features[self.background.rows], indicators)(features[rows])
         return scores[:, 1] if self.background.classes == 2 else scores
+
+
+class LabelSummed(LabelRidge):
+    """From the gradient of a party's own weights, which is summed over the rows of a step.
+
+    It says how the label goes with the party's columns; that alone one could fit on the leaked rows, too, and is the baseline.
+    """
+
+    name: ClassVar[str] = "label_summed"
+    note: ClassVar[str] = (
+        "a step with no more rows than the party has columns gives away each of its rows' gradients; with more, steps that mix rows "
+        "anew are put together, as if a row's gradient stayed alike"
+    )
+    baseline_kind: ClassVar[str] = OWN_COLUMNS
+
+    @classmethod
+    def reads(cls, view: View) -> tuple[str, ...]:
+        able = view.role == "feature-holder" and view.solved_gradient is not None and view.own_rows is not None
+        return ("solved_gradient",) if able else ()
+
+    def recover(self, rows: NDArray[np.int64]) -> Floats:
+        """Beside own columns, what was solved for is scaled by the weight that cross-validation likes best, so that equations of little
+        worth are not fitted at the price of good columns."""
+        leaked, indicators = self.background.rows, np.eye(self.background.classes)[self.background.labels]
+        seen = standardised(stacked(self.gradients(), LIMITS[self.effort]), leaked)
+        choices = [np.concatenate([weight * seen, self._own()], axis=1) for weight in _WEIGHTS]
+        best = min(choices, key=lambda features: fit_ridge(features[leaked], indicators).error)
+        return self.classified(best, rows)
+
+    def baseline(self, judge: Judge) -> Mapping[str, Score]:
+        return judge.score_labels(self.classified(self._own(), judge.label_rows))
+
+    def _own(self) -> NDArray[np.float32]:
+        return standardised(self.array("own_rows"), self.background.rows)
 
 
 def _angles(values: Floats, generator: np.random.Generator) -> tuple[Floats, Floats]:

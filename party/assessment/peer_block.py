@@ -4,6 +4,7 @@
 2. The party's own part of z1 is taken off: what is left is the sum of the others' parts and the bias.
 3. A ridge, or a network on what the ridge leaves over, goes from there and the party's own rows to the others' columns.
 
+Where the first layer is not the cut, or its weights are shares, a party does not know its own part: then 2 is left out.
 The own part is known after the last epoch and h1 is from the time of each row's batch, so 2 is off by what the weights
 moved within that epoch; own rows beside it let the fit mend that. The baseline is what own rows tell without h1.
 """
@@ -28,12 +29,14 @@ class PeerBlock(RowAttack):
 
     @classmethod
     def reads(cls, view: View) -> tuple[str, ...]:
-        whole = view.h1 is not None and view.own_rows is not None and view.own_weights is not None
-        return ("h1",) if whole else ()
+        known = view.own_weights is not None or view.own_part_unknown
+        return ("h1",) if view.h1 is not None and view.own_rows is not None and known else ()
 
     def best_features(self) -> Floats:
         """float32[n, features] of all rows, from the better of h1 as it came and the others' part of z1."""
         seen: Floats = self.array("h1")[-1]
+        if self.view.own_part_unknown:
+            return self.features(seen)
         bounded = self.view.own_part
         own: Floats = self.array("own_rows") @ self.array("own_weights") if bounded is None else bounded
         return self.best([self.features(values) for values in (seen, others_part(seen, own))])

@@ -4,27 +4,35 @@
 2. z_1 = the sum of all parties' shares, decoded in the run's ring, as the neutral server decodes it;
 3. h_1 as the parties were sent it where the plan reveals it, else act(z_1 + b) with the bias moved as the server moved it;
 4. with a defender, the sum of all parties' gradients at h_1, decoded as the neutral server decodes it;
-5. h_L, dL/dh_L and dL/dz_1 as they arrived.
+5. h_L, dL/dh_L and dL/dz_1 as they arrived; where dL/dz_1 is shared, each party's share of it, and the sum of all as what the
+   neutral server computed;
+6. where layers are on shares and first-layer weights a party's own, what it can solve for from their gradients.
+With layers on shares before the cut, z_1 is the output of the first layer that the neutral server sees.
 Rows stand in the order of their numbers: the batch order is an experiment seed, which an evaluator knows. The neutral
 server does not; that its view is aligned all the same is an assumption in the attacker's favour.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.batch_order import batch_sizes
 from kernel.defender_plan import defender_ring, defender_spec
 from kernel.errors import BadInputError
 from kernel.plan_message import protection_spec, share_ring
 from kernel.ring import ring_dtype
+from kernel.secret.plan import first_width, without_server
 from party.assessment.first_bias import Step, activated, replayed_bias
-from party.assessment.inventory import Inventory, Received, RowPlaces, take_inventory, whole_passes
-from party.assessment.recorded_frames import SERVER, Frame, training_frames
-from party.assessment.run_files import RunFiles
+from party.assessment.inventory import Inventory, RowPlaces, take_inventory, whole_passes
+from party.assessment.recorded_frames import SERVER, SUMMED, Frame, training_frames
+from party.assessment.run_files import PartyFiles, RunFiles
+from party.assessment.run_views import RecordedViews, predictions_view
+from party.assessment.serverless_views import read_serverless_views
+from party.assessment.shared_gradients import TOTAL, SharedGradients
+from party.assessment.summed_gradient import reveals_own_gradient, solved_epochs
 from party.assessment.view import View
 from protos.v1 import common_pb2
 
@@ -37,27 +45,6 @@ _KEPT_DRAW = 0x0B5E
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
-class RecordedViews:
-    """The views of one run.
-
-    Attributes:
-      views: the neutral server's and every party's, of training rows.
-      predictions: the trained network's outputs on the test rows; None where no evaluation of it was recorded.
-      rows: int64[n], the training rows of the views; epochs: the epochs they keep; recorded_epochs: those at hand.
-      trained_epochs: those of the network whose weights are at hand.
-      received: by role and kind of message.
-    """
-
-    views: tuple[View, ...]
-    predictions: View | None
-    rows: NDArray[np.int64]
-    epochs: tuple[int, ...]
-    recorded_epochs: int
-    received: dict[str, dict[str, Received]]
-    trained_epochs: int
-
-
 def read_views(files: RunFiles, transcripts: Path, *, most_epochs: int | None = None) -> RecordedViews:
     """The views of a run whose transcripts are at hand.
 
@@ -67,6 +54,8 @@ def read_views(files: RunFiles, transcripts: Path, *, most_epochs: int | None = 
     Raises:
       BadInputError: a role has no transcript, or no epoch is whole.
     """
+    if without_server(files.plan):
+        return read_serverless_views(files, transcripts)
     names = [party.name for party in files.parties]
     inventories = take_inventory(transcripts, (SERVER, *names), files.run)
     passes = whole_passes(_streams(files, inventories), files.run)
@@ -120,13 +109,16 @@ class _Reading:
         self._widths = files.spec.widths
         self._trains = protection_spec(plan).trains_first_layer
         self._gradients: dict[Step, Array] = {}  # dL/dz_1 summed over a step, of every recorded step
+        self._shared = SharedGradients(files, transcripts) if plan.gradient else None
+        self._gradient_stream = _gradient_stream(files)
 
     def views(self) -> tuple[View, ...]:
         z1, defender, head = self._server_arrays()
+        shares = {} if self._shared is None else self._gradient_shares(self._shared)
         received: dict[str, dict[str, Array]] = {}
         for party in self._files.parties:
             received[party.name] = self._party_arrays(party.name, received.values())
-        holder = received[self._files.label_holder]
+        holder, before = received[self._files.label_holder], len(self._files.plan.secret_layers)
         server = View(
             role="neutral-server",
             name=SERVER,
@@ -135,8 +127,9 @@ class _Reading:
             h1=holder["first_activation"] if "first_activation" in holder else self._replayed_h1(z1),
             h_last=holder["cut_activation"],
             head_gradient=head,
-            cut_gradient=holder.get("cut_gradient"),
+            cut_gradient=holder.get("cut_gradient") if self._shared is None else shares[TOTAL],
             defender_gradient=defender,
+            layers_before=before,
         )
         parties = [
             View(
@@ -146,9 +139,13 @@ class _Reading:
                 h1=received[party.name].get("first_activation"),
                 h_last=received[party.name].get("cut_activation"),
                 cut_gradient=received[party.name].get("cut_gradient"),
+                gradient_share=shares.get(party.name),
+                solved_gradient=self._solved(party) if reveals_own_gradient(self._files.plan) else None,
                 own_rows=party.rows[self._rows],
-                own_weights=party.weights,
-                own_part=None if party.bounded is None else party.bounded[self._rows] @ party.weights,
+                own_weights=None if before else party.weights,
+                own_part=None if before else _bounded_part(party, self._rows),
+                layers_before=before,
+                shared_weights=party.weights is None,
             )
             for party in self._files.parties
         ]
@@ -199,6 +196,26 @@ class _Reading:
             found[kind] = next(same, array)
         return found
 
+    def _gradient_shares(self, shared: SharedGradients) -> dict[str, Array]:
+        """float32[epochs, n, widths[0]] by party, and the sum of all."""
+        found = {name: self._empty(self._widths[0]) for name in (*(one.name for one in self._files.parties), TOTAL)}
+        for frame in self._frames(shared.first, ("gradient_share",)):
+            header, of = frame.header, shared.of(frame)
+            self._gradients[header.epoch, header.step] = of[TOTAL].sum(axis=0)
+            if header.epoch in self._slot:
+                for name, values in of.items():
+                    self._place_values(found[name], shared.first, frame, values)
+        return found
+
+    def _solved(self, party: PartyFiles) -> Array:
+        """What a party can solve for, float32[epochs, n, width of the first layer]."""
+        train = self._files.split.train
+        found, kept = self._empty(first_width(self._files.plan)), np.searchsorted(train, self._rows)
+        for epoch, known in solved_epochs(self._files, party, self._frames(party.name, (SUMMED,))):
+            if epoch in self._slot:
+                found[self._slot[epoch]] = known[kept]
+        return found
+
     def _replayed_h1(self, z1: Array) -> Array:
         spec, stack, before = self._files.spec, self._files.stack, min(self._passes) - 1
         held = stack.held()
@@ -210,7 +227,8 @@ class _Reading:
         for epoch, slot in self._slot.items():
             if not self._trains(epoch):
                 break
-            pieces = self._pieces(self._files.label_holder, "cut_gradient", SERVER, epoch)
+            receiver, kind = self._gradient_stream
+            pieces = self._pieces(receiver, kind, SERVER, epoch)
             for step, piece in pieces:
                 places = self._places.of(epoch, pieces, step, piece)
                 places = places[places >= 0]
@@ -230,10 +248,15 @@ class _Reading:
 
     def _place(self, array: NDArray[Any], role: str, frame: Frame, *, add: bool = False) -> None:
         """Into the rows of the frame's epoch that the view keeps."""
+        self._place_values(array, role, frame, frame.values(), add=add)
+
+    def _place_values(
+        self, array: NDArray[Any], role: str, frame: Frame, values: NDArray[Any], *, add: bool = False
+    ) -> None:
         header = frame.header
         pieces = self._pieces(role, frame.kind, header.sender, header.epoch)
         places = self._places.of(header.epoch, pieces, header.step, frame.piece)
-        values, kept = frame.values(), places >= 0
+        kept = places >= 0
         target = array[self._slot[header.epoch]]
         target[places[kept]] = target[places[kept]] + values[kept] if add else values[kept]
 
@@ -249,9 +272,28 @@ def _streams(files: RunFiles, inventories: Mapping[str, Inventory]) -> list[set[
     if defender_spec(files.plan) is not None:
         streams += [inventories[SERVER].whole("defender_share", party.name, rows) for party in files.parties]
     streams.append(inventories[holder].whole("cut_activation", SERVER, rows))
+    if reveals_own_gradient(files.plan):
+        steps = len(batch_sizes(rows, files.plan.batch_rows))
+        streams += [
+            inventories[party.name].whole(SUMMED, sender.name, steps * party.rows.shape[1])
+            for party in files.parties
+            for sender in files.parties
+        ]
+    if files.plan.gradient:
+        receiver, kind = _gradient_stream(files)
+        return [*streams, inventories[receiver].whole(kind, SERVER, rows)]
     trains = protection_spec(files.plan).trains_first_layer
     frozen = {one for one in streams[0] if not trains(one[0])}
     return streams + [inventories[party.name].whole("cut_gradient", SERVER, rows) | frozen for party in files.parties]
+
+
+def _gradient_stream(files: RunFiles) -> tuple[str, str]:
+    """A receiver of dL/dz_1 of every step, and the kind of message: a shared gradient comes as words to the first party alone."""
+    return (files.parties[0].name, "gradient_share") if files.plan.gradient else (files.label_holder, "cut_gradient")
+
+
+def _bounded_part(party: PartyFiles, rows: NDArray[np.int64]) -> Array | None:
+    return None if party.bounded is None or party.weights is None else party.bounded[rows] @ party.weights
 
 
 def _kept_rows(files: RunFiles) -> NDArray[np.int64]:
@@ -264,10 +306,12 @@ def _kept_rows(files: RunFiles) -> NDArray[np.int64]:
 
 def _epoch_bytes(files: RunFiles, rows: int) -> int:
     """Of z_1 (as words, too), h_1, dL/dz_1 at the width of the first layer, and twice that of the last; with a defender
-    its gradient (as words, too)."""
-    widths = files.spec.widths
+    its gradient (as words, too); of every party its share of dL/dz_1, and what it solves for."""
+    widths, parties = files.spec.widths, len(files.parties)
     first = 5 if defender_spec(files.plan) is None else 8
-    return 4 * rows * (first * widths[0] + 2 * widths[-1])
+    first += parties if files.plan.gradient else 0
+    solved = parties * first_width(files.plan) if reveals_own_gradient(files.plan) else 0
+    return 4 * rows * (first * widths[0] + 2 * widths[-1] + solved)
 
 
 def _trained(files: RunFiles) -> int:
@@ -291,18 +335,8 @@ def _predictions(files: RunFiles, transcripts: Path, inventories: Mapping[str, I
             pieces[header.step, frame.piece] = frame.values()
     if sum(map(len, pieces.values())) != len(files.split.test):
         return None
+    if files.head is None:
+        return None
     kernel, bias = files.head
     logits = np.concatenate([pieces[key] for key in sorted(pieces)]) @ kernel + bias
-    return View(role="predictions", name="predictions", rows=files.split.test, outputs=_LINKS[files.spec.loss](logits))
-
-
-def _softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-
-_LINKS: Mapping[str, Callable[[Array], Array]] = {
-    "binary": lambda logits: activated("sigmoid", logits),
-    "multiclass": _softmax,
-    "regression": lambda logits: np.asarray(logits, np.float32),
-}
+    return predictions_view(files, logits)

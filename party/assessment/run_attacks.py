@@ -14,9 +14,10 @@ from kernel.errors import BadInputError
 from party.assessment.attack import AttackResult, Effort, Skipped
 from party.assessment.evaluator import evaluate_attacks
 from party.assessment.recorded_frames import SERVER
-from party.assessment.recorded_view import RecordedViews, read_views
+from party.assessment.recorded_view import read_views
 from party.assessment.recoveries import draw_recoveries
 from party.assessment.run_files import RunFiles
+from party.assessment.run_views import RecordedViews
 from party.assessment.view import View
 from party.rows.image_shape import image_shape
 
@@ -46,6 +47,7 @@ def attack_run(
     shape = image_shape([party.schema for party in files.parties])
     targets, labels = files.targets(recorded.rows), class_numbers(files, recorded.rows)
     skipped: list[Skipped] = []
+    serverless = all(view.role != SERVER for view in recorded.views)
     results = evaluate_attacks(
         views_of_one_time(recorded, skipped),
         targets,
@@ -57,6 +59,15 @@ def attack_run(
         image_shape=shape,
         skipped=skipped,
     )
+    skipped += [
+        Skipped(
+            f"{view.role} {view.name}",
+            "",
+            "what it received in training are words that are uniform without the dealer's masks",
+        )
+        for view in recorded.views
+        if serverless and view.solved_gradient is None
+    ]
     results += _on_predictions(files, recorded, effort, leaked_fraction, shape, skipped)
     if not results:
         told = "; ".join(dict.fromkeys(one.sentence for one in skipped)) or "no view has what an attack reads"
@@ -75,7 +86,7 @@ def attack_run(
     }
     for result in results:
         document["attacks"] |= result.document()
-    if image is not None and shape is not None:
+    if image is not None and shape is not None and not serverless:
         try:
             document["image"] = draw_recoveries(
                 recorded.views, targets, labels, image, shape, effort=effort, fraction=leaked_fraction, seed=seed

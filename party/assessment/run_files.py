@@ -37,13 +37,13 @@ class PartyFiles:
       bounded: the same as the party trains with them, where the plan bounds rows; else None. What an attacker is after is
         the rows as they are.
       schema: declarations of its input columns, in order.
-      weights: float32[own columns, widths[0]], its first layer at the newest barrier.
+      weights: float32[own columns, width of the first layer], at the newest barrier; None where they are shares, which tell nothing.
     """
 
     name: str
     rows: NDArray[np.float32]
     schema: dict[str, Column]
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float32] | None
     bounded: NDArray[np.float32] | None = None
 
 
@@ -53,7 +53,8 @@ class RunFiles:
 
     Attributes:
       labels: [all rows], encoded as the loss reads them.
-      head: the label head's kernel and bias at the newest barrier.
+      head: the label head's kernel and bias at the newest barrier; None without a neutral server, where they are shares.
+      newest: number of the newest barrier, which is that of the epoch it was held after.
       stack: the neutral server's barriers.
     """
 
@@ -61,7 +62,8 @@ class RunFiles:
     run: str
     parties: tuple[PartyFiles, ...]
     labels: NDArray[Any]
-    head: tuple[NDArray[np.float32], NDArray[np.float32]]
+    head: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+    newest: int
     stack: BarrierStore
 
     @property
@@ -96,29 +98,30 @@ def read_run_files(
       RowsError: a table cannot be read.
     """
     plan = plan_pb2.RunPlan.FromString(plan_file.read_bytes())
-    parties, labels, head = [], None, None
+    parties, labels, head, newest = [], None, None, 0
     for config in party_configs:
         settings = load_settings(PartySettings, config)
         part = part_of(plan, settings.name)
         data_directory = settings.data_directory or default_data_directory(os.environ)
         rows = load_aligned(part.table, settings.tables[part.table], list(part.columns), part.label, data_directory)
-        parts = _newest(settings.state_directory / safe_run_name(run), plan_hash(plan), settings.name)
+        newest, parts = _newest(settings.state_directory / safe_run_name(run), plan_hash(plan), settings.name)
         encoded = rows.encode(RowEncoder.from_state(parts["row_encoder"]))
         schema = {name: rows.table.schema[name] for name in rows.columns}
         bounds = norm_bounds(Membership(settings.name, run, 0, plan), encoded.shape[1])
         bounded = None if bounds is None else bounds.clip(encoded.copy())
-        parties.append(PartyFiles(settings.name, encoded, schema, parts["first_layer"]["weights"], bounded))
+        weights = parts["first_layer"]["weights"] if "first_layer" in parts else None
+        parties.append(PartyFiles(settings.name, encoded, schema, weights, bounded))
         if settings.name == label_holder(plan):
             labels = rows.encode_labels(LabelEncoder.from_state(parts["label_encoder"]))
-            head = (parts["label_head"]["kernel"], parts["label_head"]["bias"])
-    if labels is None or head is None:
+            head = (parts["label_head"]["kernel"], parts["label_head"]["bias"]) if "label_head" in parts else None
+    if labels is None:
         raise SettingsError("no --party-config belongs to the label holder; name one for each party of the plan")
     stack = BarrierStore(server_state / safe_run_name(run) / "barriers", server_plan)
-    return RunFiles(plan, run, tuple(parties), labels, head, stack)
+    return RunFiles(plan, run, tuple(parties), labels, head, newest, stack)
 
 
-def _newest(directory: Path, held_under: bytes, name: str) -> dict[str, dict[str, NDArray[Any]]]:
+def _newest(directory: Path, held_under: bytes, name: str) -> tuple[int, dict[str, dict[str, NDArray[Any]]]]:
     store = BarrierStore(directory / "barriers", held_under)
     if not (held := store.held()):
         raise BadInputError(f"{name!r} holds no barrier of this run in {directory}; train the run first")
-    return store.load(held[-1])
+    return held[-1], store.load(held[-1])

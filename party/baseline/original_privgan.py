@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from kernel.errors import SettingsError
 from kernel.gan.nets import LEAKY_SLOPE
 from kernel.gan.spec import AdamSpec, GanSpec
-from party.baseline.plain_network import Restored, import_keras
+from party.baseline.keras_model import import_keras
+from party.baseline.plain_network import Restored
 
 Rows = NDArray[np.float32]
 Weights = Mapping[str, NDArray[Any]]

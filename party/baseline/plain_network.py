@@ -8,13 +8,11 @@ split and nothing hidden. It is trained twice from the same start and timed in t
 
 Tracing and compilation happen in an untimed warm-up that leaves weights and optimizer as they were, and
 putting the rows into the epoch's order is not timed either: both times are the least the plain network can
-have, and a ratio to them never flatters the split one. TensorFlow is imported late: a party that only splits
-never needs it.
+have, and a ratio to them never flatters the split one. TensorFlow is imported late.
 """
 
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,28 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.errors import RowsError, SettingsError
-from kernel.initialisation import check_network, initial_stack
 from kernel.network import NetworkSpec
-from kernel.optimizers import check_optimizer, check_state
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkParts:
-    """All weights of a network, by who holds them when it is split.
-
-    ``stack`` has the neutral server's names (``kernel.initialisation.initial_stack``): ``bias_0``
-    float32[widths[0]], then ``kernel_k`` float32[widths[k-1], widths[k]] and ``bias_k`` float32[widths[k]]
-    for k = 1 ... len(widths) - 1. Further names in it (a ``HiddenStack`` state's ``step`` and slots) are
-    ignored: training starts with fresh slots.
-    """
-
-    first_layer: NDArray[np.float32]
-    """Theta, [columns, widths[0]]: the rows of all parties in the order of the pooled columns."""
-    stack: Mapping[str, NDArray[Any]]
-    head_weights: NDArray[np.float32]
-    """[widths[-1], outputs]"""
-    head_bias: NDArray[np.float32]
-    """[outputs]"""
+from kernel.optimizers import check_optimizer
+from kernel.secret.spec import SecretSpec
+from party.baseline.keras_model import build_model
+from party.baseline.network_parts import NetworkParts, check_parts, from_layer_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +53,7 @@ def train_plain(
     epochs: int,
     test_rows: NDArray[np.integer[Any]],
     *,
+    secret: SecretSpec | None = None,
     xla: bool = False,
 ) -> PlainResult:
     """Trains the plain network in both loops from the same start.
@@ -88,6 +70,8 @@ def train_plain(
       batch_rows: rows a batch; the last batch of an epoch is what remains.
       epochs: passes over the training rows.
       test_rows: indices into ``rows`` to give outputs for; may be empty.
+      secret: layers that the split network computes on shares, before the cut, and without a neutral server (no
+        ``widths``) the gradient of its head; here they are layers like any other.
       xla: whether the strong loop's step is compiled by XLA (fraud shape: 30 ms an epoch with, 48 without).
 
     Raises:
@@ -95,16 +79,18 @@ def train_plain(
       BadInputError: ``parts`` do not fit the network.
       RowsError: labels do not fit the rows, or there is nothing to train on.
     """
-    _check(spec, parts, rows, labels, batch_rows, epochs)
+    check_optimizer(spec.optimizer)
+    _check_rows(spec, rows, labels, batch_rows, epochs)
+    check_parts(spec, secret, parts, rows.shape[1])
     orders = [np.asarray(train_order(epoch)) for epoch in range(epochs)]
     if any(len(order) == 0 or len(order) != len(orders[0]) for order in orders):
         counts = sorted({len(order) for order in orders})
         raise RowsError(f"epochs have {counts} training rows; every epoch needs the same number, 1 or more.")
     targets = labels.astype(np.int64 if spec.loss == "multiclass" else np.float32).reshape(len(rows), -1)
 
-    model = _build_model(spec, parts)
+    model = build_model(spec, secret, parts)
     losses, fit_seconds = _train_with_fit(model, rows, targets, orders, batch_rows)
-    strong = _build_model(spec, parts)
+    strong = build_model(spec, secret, parts)
     function_seconds = _train_with_function(strong, rows, targets, orders, batch_rows, xla)
     outputs = [np.empty((0, spec.outputs), np.float32)]
     for start in range(0, len(test_rows), batch_rows):
@@ -114,21 +100,12 @@ def train_plain(
         test_outputs=np.concatenate(outputs),
         keras_fit_seconds=fit_seconds,
         tf_function_seconds=function_seconds,
-        weights=_parts_of(spec, model),
-        tf_function_weights=_parts_of(spec, strong),
+        weights=_parts_of(spec, secret, model),
+        tf_function_weights=_parts_of(spec, secret, strong),
     )
 
 
-def _check(
-    spec: NetworkSpec,
-    parts: NetworkParts,
-    rows: NDArray[Any],
-    labels: NDArray[Any],
-    batch_rows: int,
-    epochs: int,
-) -> None:
-    check_network(spec)
-    check_optimizer(spec.optimizer)
+def _check_rows(spec: NetworkSpec, rows: NDArray[Any], labels: NDArray[Any], batch_rows: int, epochs: int) -> None:
     if batch_rows < 1 or epochs < 1:
         raise SettingsError(f"batch_rows is {batch_rows} and epochs {epochs}; both must be 1 or more.")
     if rows.dtype != np.float32 or rows.ndim != 2:
@@ -136,48 +113,6 @@ def _check(
     shapes = [(len(rows),), (len(rows), spec.outputs if spec.loss == "regression" else 1)]
     if labels.shape not in (shapes if shapes[1][1] == 1 else shapes[1:]):
         raise RowsError(f"labels have shape {labels.shape}; wanted {shapes[1]}, one label a row and output.")
-    wanted = {name: value.shape for name, value in initial_stack(spec).items()}
-    check_state({name: parts.stack[name] for name in wanted if name in parts.stack}, wanted, "hidden stack")
-    check_state(
-        {"first layer": parts.first_layer, "head": parts.head_weights, "head bias": parts.head_bias},
-        {
-            "first layer": (rows.shape[1], spec.widths[0]),
-            "head": (spec.widths[-1], spec.outputs),
-            "head bias": (spec.outputs,),
-        },
-        "plain network",
-    )
-
-
-def _build_model(spec: NetworkSpec, parts: NetworkParts) -> Any:
-    keras = import_keras()
-    # Zeros: the weights come from ``parts``, and nothing may draw from a global generator.
-    names = ["linear" if name == "identity" else name for name in spec.activations]
-    layers = [
-        keras.layers.Dense(width, activation=name, kernel_initializer="zeros", dtype="float32")
-        for width, name in zip((*spec.widths, spec.outputs), (*names, "linear"), strict=True)
-    ]
-    model = keras.Sequential([keras.Input((len(parts.first_layer),), dtype="float32"), *layers])
-    stack = [parts.stack[name] for name in initial_stack(spec)]
-    model.set_weights([parts.first_layer, *stack, parts.head_weights, parts.head_bias])
-    losses = {
-        "binary": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
-        "multiclass": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        "regression": keras.losses.MeanSquaredError,
-    }
-    model.compile(optimizer=_build_optimizer(spec), loss=losses[spec.loss]())
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
-def _build_optimizer(spec: NetworkSpec) -> Any:
-    keras, numbers = import_keras(), spec.optimizer
-    if numbers.name == "adam":
-        return keras.optimizers.Adam(
-            numbers.learning_rate, beta_1=numbers.beta_1, beta_2=numbers.beta_2, epsilon=numbers.epsilon
-        )
-    momentum = float(numbers.momentum) if numbers.name == "momentum" else 0.0
-    return keras.optimizers.SGD(numbers.learning_rate, momentum=momentum)
 
 
 def _train_with_fit(
@@ -258,16 +193,5 @@ class Restored:
             variable.assign(value)
 
 
-def _parts_of(spec: NetworkSpec, model: Any) -> NetworkParts:
-    first_layer, *stack, kernel, bias = [np.array(value, np.float32) for value in model.get_weights()]
-    names = list(initial_stack(spec))
-    return NetworkParts(first_layer, dict(zip(names, stack, strict=True)), kernel, bias)
-
-
-def import_keras() -> Any:
-    """Late, on TensorFlow, with its chatter turned down."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    import keras
-
-    return keras
+def _parts_of(spec: NetworkSpec, secret: SecretSpec | None, model: Any) -> NetworkParts:
+    return from_layer_order(spec, secret, [np.array(value, np.float32) for value in model.get_weights()])

@@ -6,7 +6,7 @@ very weights the split network started from and sees the same batches.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from kernel.durable import BarrierStore, write_durably
 from kernel.errors import SettingsError
 from kernel.plan_message import label_holder, network_spec, plan_hash, safe_run_name
 from kernel.process import load_settings
-from party.baseline.plain_network import NetworkParts, train_plain
+from kernel.secret.plan import is_secret, secret_spec, without_server
+from party.baseline.network_parts import NetworkParts
+from party.baseline.plain_network import train_plain
+from party.baseline.shared_weights import reconstruct_weights
 from party.policy import part_of
 from party.release import evaluate_outputs
 from party.rows.builtin import default_data_directory
@@ -32,12 +35,17 @@ from protos.v1 import plan_pb2
 def train_pooled(
     plan_file: Path, run: str, party_configs: Sequence[Path], server_state: Path, server_plan: bytes, out: Path
 ) -> None:
-    """Train and write {losses, scores, roc, keras_fit_seconds, tf_function_seconds} to ``out``."""
+    """Train and write {losses, scores, roc, keras_fit_seconds, tf_function_seconds} to ``out``.
+
+    Without a neutral server in the plan neither ``server_state`` nor ``server_plan`` is read.
+    """
     plan = plan_pb2.RunPlan.FromString(plan_file.read_bytes())
     spec = network_spec(plan.network)
-    stack = BarrierStore(server_state / safe_run_name(run) / "barriers", server_plan).load(0)["stack"]
-    head: dict[str, NDArray[Any]] = {}
-    blocks, weights, labels, label_encoder = [], [], None, None
+    stack: Mapping[str, NDArray[Any]] = {}
+    if not without_server(plan):
+        stack = BarrierStore(server_state / safe_run_name(run) / "barriers", server_plan).load(0)["stack"]
+    head: Mapping[str, NDArray[Any]] = {}
+    blocks, barriers, labels, label_encoder = [], [], None, None
     for config in party_configs:
         settings = load_settings(PartySettings, config)
         part = part_of(plan, settings.name)
@@ -45,23 +53,30 @@ def train_pooled(
         rows = load_aligned(part.table, settings.tables[part.table], list(part.columns), part.label, data_directory)
         parts = BarrierStore(settings.state_directory / safe_run_name(run) / "barriers", plan_hash(plan)).load(0)
         blocks.append(rows.encode(RowEncoder.from_state(parts["row_encoder"])))
-        weights.append(parts["first_layer"]["weights"])
+        barriers.append(parts)
         split = split_rows(rows.rows, plan.test_fraction, plan.network.seed)
         if settings.name == label_holder(plan):
             label_encoder = LabelEncoder.from_state(parts["label_encoder"])
             labels = rows.encode_labels(label_encoder)
-            head = parts["label_head"]
+            head = parts.get("label_head", {})
     if labels is None or label_encoder is None:
         raise SettingsError("no --party-config belongs to the label holder; name one for each party of the plan")
+    pooled = np.concatenate(blocks, axis=1)
+    secret = secret_spec(plan, pooled.shape[1]) if is_secret(plan) else None
+    shared = reconstruct_weights([parts["secret_stack"] for parts in barriers], secret) if secret is not None else {}
+    first_layer = shared.pop("weights_1", None)
+    if first_layer is None:
+        first_layer = np.concatenate([parts["first_layer"]["weights"] for parts in barriers])
     result = train_plain(
         spec,
-        NetworkParts(np.concatenate(weights), stack, head["kernel"], head["bias"]),
-        np.concatenate(blocks, axis=1),
+        NetworkParts(first_layer, stack, head.get("kernel"), head.get("bias"), shared),
+        pooled,
         labels,
         lambda epoch: epoch_order(split.train, batch_seed(plan.network.seed, epoch + 1)),  # a run counts epochs from 1
         plan.batch_rows,
         plan.epochs,
         split.test,
+        secret=secret,
     )
     found = evaluate_outputs(spec.loss, labels[split.test], result.test_outputs, label_encoder.decode)
     document: dict[str, object] = {

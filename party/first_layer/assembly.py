@@ -5,6 +5,7 @@ from typing import Any
 from kernel.masks import ZeroMask
 from kernel.plan_message import ring_of, share_ring
 from kernel.randomness import Keystream, derive_key
+from kernel.secret.plan import first_width, is_secret, secret_spec
 from party.dealer_client import DealerClient
 from party.first_layer.beaver import Beaver
 from party.first_layer.masked_sum import MaskedSum
@@ -13,6 +14,8 @@ from party.first_layer.protocol import FirstLayer, FirstLayerBlock
 from party.first_layer.row_noise import RowNoise
 from party.membership import Membership
 from party.peer_links import PeerLinks
+from party.secret_stack.stack import SecretStack
+from party.secret_stack.start import initial_shares
 from protos.v1 import plan_pb2
 
 
@@ -22,6 +25,7 @@ def make_first_layer(
     widths: list[int],
     noise: RowNoise | None,
     *,
+    secret: bytes,
     links: PeerLinks,
     dealing: Any,
     wait_seconds: float,
@@ -30,7 +34,7 @@ def make_first_layer(
 
     Args:
       widths: encoded columns per party in the order of the plan; noise: this party's own, where the plan asks for it.
-      dealing: stub of the dealer.
+      secret: this party's initialisation key; dealing: stub of the dealer.
     """
     run, generation, ring = membership.run, membership.generation, share_ring(membership.plan)
     streams = {
@@ -48,6 +52,31 @@ def make_first_layer(
         ring=ring,
         wait_seconds=wait_seconds,
     )
+    if is_secret(membership.plan):
+        spec = secret_spec(membership.plan, sum(widths))
+        shares = initial_shares(
+            spec,
+            factor_ring,
+            block.weights,
+            sum(widths[: membership.place]),
+            secret=secret,
+            me=membership.me,
+            seed=membership.network.seed,
+            parties=len(membership.names),
+        )
+        return SecretStack(
+            block,
+            shares,
+            membership,
+            spec,
+            widths,
+            ring=factor_ring,
+            share_ring=ring,
+            links=links,
+            dealer=dealer,
+            mask=mask,
+            noise=noise,
+        )
     return Beaver(
         block,
         membership,
@@ -71,4 +100,4 @@ def norm_bounds(membership: Membership, columns: int) -> NormBounds | None:
     if not asked.bounded:
         return None
     factors = ring_of(plan.ring) if plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER else None
-    return NormBounds.of(asked.row_norm, asked.weight_norm, columns, membership.network.widths[0], factors)
+    return NormBounds.of(asked.row_norm, asked.weight_norm, columns, first_width(plan), factors)

@@ -28,19 +28,14 @@ from kernel.randomness import Keystream, StreamPosition, derive_key
 from kernel.ring import RingArray, load_ring_kernels, ring_dtype
 from kernel.shares import owner_share, peer_share
 from kernel.triples import SeededShares, finish_product, prepare_product
-from kernel.wire.channel import OPENING_CHUNK_BYTES
-from kernel.wire.codec import decode_ring, encode_ring
-from kernel.wire.tensor_frame import TensorFrame, pack_frame, unpack_frame
 from party.dealer_client import DealerClient
 from party.first_layer.ahead import Ahead
+from party.first_layer.openings import PeerOpenings
 from party.first_layer.protocol import FirstLayerBlock
 from party.first_layer.row_noise import RowNoise
 from party.membership import Membership
 from party.peer_links import PeerLinks
-from protos.v1 import common_pb2, relay_pb2
-
-_CHUNKS_IN_FLIGHT = 2
-"""Chunks of E sent before the first peer's must be here: a link is idle in neither direction."""
+from protos.v1 import common_pb2, split_training_pb2
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,8 @@ class Beaver:
       noise: this party's own, added to its share of the product.
     """
 
+    end = "cut_gradient"
+
     def __init__(
         self,
         block: FirstLayerBlock,
@@ -90,6 +87,7 @@ class Beaver:
     ) -> None:
         self._block, self._membership, self._ring, self._share_ring = block, membership, ring, share_ring
         self._links, self._dealer, self._mask, self._noise = links, dealer, mask, noise
+        self._openings = PeerOpenings(links, membership, ring)
         self._columns = sum(widths)
         starts = np.concatenate([[0], np.cumsum(widths)])
         self._parts = {
@@ -127,17 +125,7 @@ class Beaver:
                 e_share[:, part] = peer_share(shape, self._ring.ring_bits, foreign[name], position)
         u_share = seeded.u(rows, self._columns)
         e_share -= u_share
-        opened = e_share.copy()
-        chunk_rows = max(1, OPENING_CHUNK_BYTES // (e_share.itemsize * self._columns))
-        pieces = [slice(start, min(rows, start + chunk_rows)) for start in range(0, rows, chunk_rows)]
-        headers = [self._membership.header(0, number, common_pb2.PURPOSE_SET_UP) for number in range(len(pieces))]
-        for number, (piece, header) in enumerate(zip(pieces, headers, strict=True)):
-            self._send_opening(e_share[piece], piece.start, "opening-e", header)
-            if number >= _CHUNKS_IN_FLIGHT:
-                due = number - _CHUNKS_IN_FLIGHT
-                self._reconstruct_opening(opened[pieces[due]], pieces[due].start, "opening-e", headers[due])
-        for piece, header in list(zip(pieces, headers, strict=True))[-_CHUNKS_IN_FLIGHT:]:
-            self._reconstruct_opening(opened[piece], piece.start, "opening-e", header)
+        opened = self._openings.open_in_chunks(e_share, "opening-e")
         self._e = opened
         if self._membership.names[0] == me:
             u_share += opened
@@ -153,6 +141,18 @@ class Beaver:
     def make_ahead(self) -> None:
         self._steps.make_ahead()
 
+    def joined(self, joined: split_training_pb2.Joined) -> None:
+        """dL/dz1 comes in the clear."""
+
+    def gather(self, rows: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
+        self._block.gather(rows, gradient)
+
+    def gather_share(self, words: RingArray | None) -> None:
+        raise StepError("the gradient came as a share in a plan that opens it; run one version everywhere")
+
+    def update(self) -> None:
+        self._block.update()
+
     def close(self) -> None:
         self._dealer.close()
 
@@ -166,8 +166,8 @@ class Beaver:
         f_share[self._parts[self._membership.me]] += self._ring.encode(
             weights.astype(np.float64), "first-layer weight of this party"
         )
-        self._send_opening(f_share, 0, "opening-f", header)  # [3]
-        self._reconstruct_opening(f_share, 0, "opening-f", header)
+        self._openings.send(f_share, "opening-f", header)  # [3]
+        self._openings.add(f_share, "opening-f", header)
         self._open = prepared
         self._correction = self._dealer.correction(header, prepared.partial.shape)
 
@@ -218,27 +218,6 @@ class Beaver:
             }
 
         return of(me), of(None)
-
-    def _send_opening(self, share: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader) -> None:
-        words, payload = encode_ring(share, self._ring.fractional_bits)
-        opening = pack_frame(TensorFrame(relay_pb2.Opening(words=words, first_row=first_row), payload))
-        for peer in self._links.links:
-            self._links.send(peer, topic, opening, header)
-
-    def _reconstruct_opening(self, total: RingArray, first_row: int, topic: str, header: common_pb2.StepHeader) -> None:
-        """Add every peer's share to ``total``, which holds this party's own: reveals the masked value to all parties."""
-        for peer in self._links.links:
-            theirs = unpack_frame(relay_pb2.Opening.FromString, self._links.receive(peer, topic, header))
-            if theirs.message.first_row != first_row:
-                raise StepError(f"{peer!r} opened rows from {theirs.message.first_row}; wanted rows from {first_row}")
-            total += decode_ring(
-                theirs.message.words,
-                theirs.payload,
-                ring_bits=self._ring.ring_bits,
-                fractional_bits=self._ring.fractional_bits,
-                shape=total.shape,
-                what=f"{topic} of {peer!r}",
-            )
 
     def _check_range(self, batch: NDArray[np.float32], weights: NDArray[np.float32], noise: float = 0.0) -> None:
         """|X_i Theta_i| and noise up to ``noise`` fit: by the rows' largest L1 norm where that is enough, by the product

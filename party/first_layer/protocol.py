@@ -14,6 +14,7 @@ from kernel.randomness import StreamPosition
 from kernel.ring import RingArray
 from party.first_layer.norm_bounds import NormBounds
 from party.rows.disk_rows import Rows
+from protos.v1 import split_training_pb2
 
 
 class FirstLayerBlock:
@@ -45,7 +46,10 @@ class FirstLayerBlock:
 
     def gather(self, rows: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
         """Add up X_i^T (dL/dz1) of a piece of the batch; ``rows`` float32[piece, columns], ``gradient`` float32[piece, width]."""
-        product = rows.T @ gradient
+        self.gather_product(rows.T @ gradient)
+
+    def gather_product(self, product: NDArray[np.float32]) -> None:
+        """The same where X_i^T (dL/dz1) itself is at hand, float32[columns, width]."""
         if self._gathered is None:
             self._gathered = product
         else:
@@ -82,7 +86,11 @@ class FirstLayerBlock:
 
 
 class FirstLayer(Protocol):
-    """A share of z1 = sum of X_i Theta_i for a batch, ready for the neutral server."""
+    """A share of the linear output at the cut for a batch, ready for the neutral server, and what its gradient moves here."""
+
+    @property
+    def end(self) -> str:
+        """What the server sends as the end of a training step in which weights move: ``cut_gradient``, ``gradient_share`` or ``step_done``."""
 
     def begin(self) -> None:
         """Whatever is opened once per run generation."""
@@ -101,6 +109,18 @@ class FirstLayer(Protocol):
 
     def make_ahead(self) -> None:
         """Use a wait: prepare what the next step needs and does not depend on the weights."""
+
+    def joined(self, joined: split_training_pb2.Joined) -> None:
+        """What the neutral server said when this party joined."""
+
+    def gather(self, rows: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
+        """dL/dz of some rows of the step that is open, float32[piece, width]; ``rows`` are this party's own, float32[piece, columns]."""
+
+    def gather_share(self, words: RingArray | None) -> None:
+        """The same where the plan shares it: this party's share, None where that is a keystream."""
+
+    def update(self) -> None:
+        """Move this party's weights, or its shares of weights, once the whole gradient is here."""
 
     def close(self) -> None:
         """Let go of what is held open elsewhere."""

@@ -15,11 +15,11 @@ from kernel.sealed_envelope import Introducer
 from kernel.wire.channel import dial
 from kernel.wire.identity import Identity, Peer
 from kernel.wire.meter import LinkMeter, MeteredChannel
+from kernel.wire.relay import RelayDesk
+from kernel.wire.relay_service import RelayService
 from kernel.wire.server import Listener
 from kernel.wire.stream import DuplexStream
 from kernel.wire.tensor_frame import TensorFrame, pack_frame, unpack_frame
-from neutral_server.relay import RelayDesk
-from neutral_server.service import RelayService
 from party.peer_links import PeerLinks
 from party.session import PartySession
 from party.settings import PartySettings

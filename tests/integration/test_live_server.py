@@ -20,10 +20,10 @@ from kernel.wire.codec import decode_tensor, encode_ring, encode_tensor
 from kernel.wire.failures import error_of_rpc
 from kernel.wire.identity import Identity, Peer
 from kernel.wire.meter import LinkMeter, MeteredChannel
+from kernel.wire.relay import RelayDesk
 from kernel.wire.server import Listener
 from kernel.wire.stream import DuplexStream
 from kernel.wire.tensor_frame import TensorFrame, pack_frame
-from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
 from neutral_server.service import SplitTrainingService, StackControlService
 from protos.v1 import (

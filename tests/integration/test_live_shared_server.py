@@ -16,10 +16,10 @@ from kernel.wire.channel import dial
 from kernel.wire.codec import decode_tensor, encode_tensor
 from kernel.wire.identity import Identity, Peer
 from kernel.wire.meter import LinkMeter, MeteredChannel
+from kernel.wire.relay import RelayDesk
 from kernel.wire.server import Listener
 from kernel.wire.stream import DuplexStream
 from kernel.wire.tensor_frame import TensorFrame
-from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
 from neutral_server.service import GanTrainingService, SplitTrainingService, StackControlService
 from protos.v1 import (

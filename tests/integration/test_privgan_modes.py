@@ -18,10 +18,11 @@ from kernel.gan.schedule import Group
 from kernel.wire.channel import dial
 from kernel.wire.identity import Identity, Peer
 from kernel.wire.meter import LinkMeter, MeteredChannel
+from kernel.wire.relay import RelayDesk
+from kernel.wire.relay_service import RelayService
 from kernel.wire.server import Listener
-from neutral_server.relay import RelayDesk
 from neutral_server.runs import RunTable
-from neutral_server.service import GanTrainingService, RelayService, StackControlService
+from neutral_server.service import GanTrainingService, StackControlService
 from party.defender import import_tensorflow
 from party.gan.session import GanSession
 from party.settings import PartySettings

@@ -11,8 +11,9 @@ from kernel.defender_plan import defender_spec
 from kernel.errors import BadInputError
 from kernel.plan_message import plan_hash, share_ring
 from party.assessment.first_bias import activated
-from party.assessment.recorded_view import RecordedViews, read_views
+from party.assessment.recorded_view import read_views
 from party.assessment.run_files import RunFiles, read_run_files
+from party.assessment.run_views import RecordedViews
 from party.assessment.stack import moving_epochs
 from party.assessment.view import View
 from party.defender import Defender

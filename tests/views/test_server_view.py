@@ -77,7 +77,7 @@ def test_the_sum_is_z1(recording: Recording, moment: str):
     theta = [run.theta(name, barrier).astype(np.float64) for name in names]
     wanted = sum(block @ weights for block, weights in zip(x, theta, strict=True))
     found = _z1(recording, purpose)[: len(rows)]
-    _, fractional_bits = run.plan.first_layer.ring
+    _, fractional_bits = run.plan.ring
     if run.plan.first_layer.protocol == "masked_sum":
         bound = np.full_like(wanted, len(names) * 2.0 ** -(fractional_bits + 1))
         for block, weights in zip(x, theta, strict=True):
@@ -110,7 +110,7 @@ def test_sealed_payloads_are_the_openings_parties_exchange(beaver_recording: Rec
     def size(rows: int, across: int) -> int:
         words = common_pb2.RingTensor(
             ring_bits=64,
-            fractional_bits=run.plan.first_layer.ring[1],
+            fractional_bits=run.plan.ring[1],
             shape=(rows, across),
         )
         opening = TensorFrame(relay_pb2.Opening(words=words), bytes(rows * across * 8))

@@ -1,10 +1,11 @@
 """docs/threat_model.md says what each role receives; recordings of both protocols say what it did receive."""
 
+import re
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from house import House, LongRun, defended_plan, three_party_plan
+from house import House, LongRun, defended_plan, secret_plan, three_party_plan
 from recordings import COORDINATOR, SERVER, Recording
 
 pytestmark = pytest.mark.e2e
@@ -47,8 +48,27 @@ def defended(defended_house: House) -> Recording:
 
 
 @pytest.fixture(scope="module")
+def on_shares(house: House) -> list[Recording]:
+    """Layers on shares: the feature holder and the label holder are the first of the plan in turn, and both are told their own gradient."""
+    return [
+        house.record("secret-shared", secret_plan("shared", "shared")),
+        house.record("secret-own", secret_plan("shared", "own", layers=0, holder_first=True)),
+    ]
+
+
+def _kind(kind: str) -> str:
+    """As in the table, which has one row for all rounds of a step."""
+    return re.sub(r"opening-\d+", "opening-k", kind)
+
+
+@pytest.fixture(scope="module")
 def recorded(
-    masked_sum_recording: Recording, beaver_recording: Recording, long_run: LongRun, house: House, defended: Recording
+    masked_sum_recording: Recording,
+    beaver_recording: Recording,
+    long_run: LongRun,
+    house: House,
+    defended: Recording,
+    on_shares: list[Recording],
 ) -> Kinds:
     """Kinds by role over all recordings. With three parties a feature holder stands in every place: the last by name adds
     the corrections, one that is not the first is sent the alignment key; its first layer stays after an epoch. In long epochs
@@ -56,10 +76,10 @@ def recorded(
     text = three_party_plan("beaver") + "\n[protection]\nfreeze_first_layer_after = 1\n"
     three = house.record("three-beaver-frozen", text, predict_table="breast_cancer")
     kinds: Kinds = defaultdict(set)
-    for recording in (masked_sum_recording, beaver_recording, three, long_run.recording, defended):
+    for recording in (masked_sum_recording, beaver_recording, three, long_run.recording, defended, *on_shares):
         for role in recording.roles:
             holds = LABEL_HOLDER if role == recording.label_holder else FEATURE_HOLDER
-            found = {one.kind for one in recording.received(role)}
+            found = {_kind(one.kind) for one in recording.received(role)}
             kinds[holds if role in recording.parties else role] |= found
     return dict(kinds)
 
@@ -83,7 +103,7 @@ def test_every_role_received_what_the_table_says(recorded: Kinds):
 
 
 def test_senders_are_those_of_the_table(
-    masked_sum_recording: Recording, beaver_recording: Recording, defended: Recording
+    masked_sum_recording: Recording, beaver_recording: Recording, defended: Recording, on_shares: list[Recording]
 ):
     """A party dials the coordinator (also for the dealer) and the neutral server (also for its peers), and nobody else."""
     dialled = {"coordinator": COORDINATOR, "dealer": COORDINATOR}
@@ -92,22 +112,22 @@ def test_senders_are_those_of_the_table(
         for row in _table()
         if row["role"] in (FEATURE_HOLDER, LABEL_HOLDER)
     }
-    for recording in (masked_sum_recording, beaver_recording, defended):
+    for recording in (masked_sum_recording, beaver_recording, defended, *on_shares):
         for party in recording.parties:
             holds = LABEL_HOLDER if party == recording.label_holder else FEATURE_HOLDER
             assert {one.sender for one in recording.received(party)} == {SERVER, COORDINATOR}
             for one in recording.received(party):
-                assert one.sender == wanted[holds, one.kind]
+                assert one.sender == wanted[holds, _kind(one.kind)]
 
 
 def test_tensors_arrive_only_where_the_table_says_so(
-    masked_sum_recording: Recording, beaver_recording: Recording, defended: Recording
+    masked_sum_recording: Recording, beaver_recording: Recording, defended: Recording, on_shares: list[Recording]
 ):
     """The kinds of message with numbers inside are those the table calls share, gradient, activation or opened value."""
     numbers = {"uniform share", "gradient", "activation"}
     written = {(PROCESSES.get(row["role"], row["role"]), row["receives"]) for row in _table() if row["kind"] in numbers}
     found = set()
-    for recording in (masked_sum_recording, beaver_recording, defended):
+    for recording in (masked_sum_recording, beaver_recording, defended, *on_shares):
         for role in recording.roles:
             holds = LABEL_HOLDER if role == recording.label_holder else FEATURE_HOLDER
             for one in recording.received(role):

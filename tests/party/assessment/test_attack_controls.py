@@ -77,7 +77,8 @@ def test_two_classes_and_columns_of_a_table(breast_cancer):
     views = noise_views(rows, labels, 6, 15)
     results = evaluate_attacks(views, rows, labels, "binary", effort="quick", leaked_fraction=0.4, seed=0)
     check(results, labels)
-    assert {result.attack for result in results} == {attack.name for attack in ATTACKS}
+    in_every_view = {attack.name for attack in ATTACKS} - {"label_summed"}  # these views hold no sum over rows
+    assert {result.attack for result in results} == in_every_view
     for result in results:  # what was attacked is noise as well
         if result.target == "rows" and result.measure == "r2":
             assert result.score.value < 0.02

@@ -12,7 +12,7 @@ from party.assessment.attack import Skipped
 from party.assessment.evaluator import evaluate_attacks
 from party.assessment.gram import Gram, Prior
 from party.assessment.inverse_models import InverseRidge
-from party.assessment.recorded_view import RecordedViews
+from party.assessment.run_views import RecordedViews
 from party.assessment.trial import Sizes, Trial, stratified
 from party.assessment.view import View
 
