@@ -10,8 +10,9 @@ from coordinator.runner import Runner
 from coordinator.service import CoordinationService, OperationService
 from coordinator.settings import CoordinatorSettings
 from kernel.process import configure_logging, load_identity, stop_signal, transcript_recorder
+from kernel.wire.relay_service import RelayService
 from kernel.wire.server import Listener
-from protos.v1 import coordination_pb2_grpc, dealing_pb2_grpc, operation_pb2_grpc
+from protos.v1 import coordination_pb2_grpc, dealing_pb2_grpc, operation_pb2_grpc, relay_pb2_grpc
 
 _log = structlog.get_logger()
 
@@ -31,6 +32,7 @@ def serve(settings: CoordinatorSettings) -> None:
         (
             (coordination_pb2_grpc.add_CoordinationServicer_to_server, CoordinationService(roster)),
             (dealing_pb2_grpc.add_DealingServicer_to_server, DealingService(settings.name, dealer)),
+            (relay_pb2_grpc.add_RelayServicer_to_server, RelayService(runner.relay)),
             (
                 operation_pb2_grpc.add_OperationServicer_to_server,
                 OperationService(settings.name, runner, store, roster, stack),
@@ -44,6 +46,7 @@ def serve(settings: CoordinatorSettings) -> None:
     _log.info("stopping")
     if runner.active_run():
         runner.cancel(runner.active_run())
+    runner.relay.close()
     roster.close()
     listener.stop()
     stack.close()

@@ -12,7 +12,10 @@ from kernel.batch_order import RowIndices, batches
 from kernel.errors import StepError
 from kernel.fixed_point import FixedPoint
 from kernel.randomness import SecretKey, SecureRandomness, StreamPosition
-from kernel.ring import load_ring_kernels
+from kernel.ring import RingArray, load_ring_kernels
+from kernel.secret.correlations import CorrelationDealer
+from kernel.secret.recipe import step_recipe
+from kernel.secret.spec import SecretSpec
 from kernel.triples import TripleDealer
 from kernel.wire.codec import encode_ring
 from kernel.wire.server import require
@@ -31,9 +34,11 @@ class Deal:
     generation: int
     seeds: dict[str, SecretKey]
     batch_rows: int
-    fractional_bits: int
     row_order: RowOrder
-    triples: TripleDealer
+    correction: Callable[[RowIndices, StreamPosition], RingArray]
+    """Rows of X in a step -> words for the correction holder."""
+    word_bits: int
+    """Fractional bits written beside them."""
     dealt: set[tuple[int, int]]
 
     @property
@@ -60,18 +65,26 @@ class Dealer:
         batch_rows: int,
         ring: FixedPoint,
         row_order: RowOrder,
+        layers: SecretSpec | None = None,
     ) -> None:
         """Draw seeds for a generation; what was dealt before is forgotten.
 
         Args:
           ring: of the factors; the triples are of the same words.
+          layers: on shares; None where only the first layer's product is.
         """
         load_ring_kernels(ring.ring_bits)
         randomness = SecureRandomness()
         seeds = {party: randomness.key() for party in parties}
-        triples = TripleDealer(seeds, rows, columns, width, ring.ring_bits)
+        correction = (
+            TripleDealer(seeds, rows, columns, width, ring.ring_bits).correction
+            if layers is None
+            else _correlations(CorrelationDealer(list(seeds.values()), rows, columns), layers)
+        )
         with self._lock:
-            self._deal = Deal(run, generation, seeds, batch_rows, ring.fractional_bits, row_order, triples, set())
+            self._deal = Deal(
+                run, generation, seeds, batch_rows, row_order, correction, 2 * ring.fractional_bits, set()
+            )
 
     def close(self) -> None:
         with self._lock:
@@ -124,7 +137,7 @@ class DealingService(dealing_pb2_grpc.DealingServicer):
         purpose: common_pb2.Purpose = request.purpose
         order = self._dealer.open_pass(deal, purpose, request.epoch)
         for step, rows in enumerate(batches(order, deal.batch_rows)):
-            words = deal.triples.correction(rows, StreamPosition(request.epoch, step, purpose))
+            words = deal.correction(rows, StreamPosition(request.epoch, step, purpose))
             header = common_pb2.StepHeader(
                 run=deal.run,
                 generation=deal.generation,
@@ -133,5 +146,13 @@ class DealingService(dealing_pb2_grpc.DealingServicer):
                 purpose=purpose,
                 sender=self._name,
             )
-            message, payload = encode_ring(words, 2 * deal.fractional_bits)
+            message, payload = encode_ring(words, deal.word_bits)
             yield TensorFrame(dealing_pb2.Correction(header=header, words=message), payload)
+
+
+def _correlations(dealer: CorrelationDealer, layers: SecretSpec) -> Callable[[RowIndices, StreamPosition], RingArray]:
+    def correction(rows: RowIndices, position: StreamPosition) -> RingArray:
+        training = position.purpose == common_pb2.PURPOSE_TRAIN
+        return dealer.correction(step_recipe(layers, len(rows), training=training), rows, position)
+
+    return correction

@@ -83,8 +83,8 @@ def _split_network(plan: Plan) -> dict[str, Any]:
         "batch_rows": plan.batch_rows,
         "epochs": plan.epochs,
         "seed": plan.seed,
-        "ring_bits": plan.first_layer.ring[0],
-        "fractional_bits": plan.first_layer.ring[1],
+        "ring_bits": plan.ring[0],
+        "fractional_bits": plan.ring[1],
         **_mitigations(plan),
     }
 

@@ -8,11 +8,14 @@ from pydantic import Field, model_validator
 
 from coordinator.defender_section import DefenderPlan
 from coordinator.local_section import LocalPlan
+from coordinator.secret_section import SecretLayerPlan, check_secret_plan
 from kernel.defender_plan import defender_ring
 from kernel.errors import SettingsError
 from kernel.network import ActivationName, LossName, OptimizerName
 from kernel.plan_message import MAX_MICRO_BATCHES, MIN_INTEGER_BITS, spare_bits
 from kernel.protection import LabelGradient, ProtectionSpec
+from kernel.secret.plan import is_secret
+from kernel.secret.spec import GradientForm, WeightsForm
 from kernel.settings import Settings, parse_settings
 from kernel.wire.channel import MAX_MESSAGE_BYTES
 from protos.v1 import common_pb2, plan_pb2
@@ -29,6 +32,17 @@ _DEFAULT_FRACTIONAL_BITS: dict[tuple[ProtocolName, int], int] = {
     ("masked_sum", 64): 16,
     ("beaver", 64): 20,
     ("beaver", 32): 11,
+}
+_SECRET_FRACTIONAL_BITS = 18
+"""Of a plan with more on shares than the first product: a polynomial's values take integer bits."""
+_HEAD_INTERVAL = 8.0
+_GRADIENTS: dict[GradientForm, plan_pb2.GradientForm] = {
+    "open": plan_pb2.GRADIENT_FORM_UNSPECIFIED,
+    "shared": plan_pb2.GRADIENT_FORM_SHARED,
+}
+_WEIGHTS: dict[WeightsForm, plan_pb2.WeightsForm] = {
+    "own": plan_pb2.WEIGHTS_FORM_UNSPECIFIED,
+    "shared": plan_pb2.WEIGHTS_FORM_SHARED,
 }
 _LABEL_GRADIENTS: dict[LabelGradient, plan_pb2.LabelGradient] = {
     "none": plan_pb2.LABEL_GRADIENT_UNSPECIFIED,
@@ -47,19 +61,35 @@ class FirstLayerPlan(Settings):
         description="default 32 for masked_sum, 64 for beaver; 32 is faster, coarser, and leaves beaver 31 - 2f integer bits",
     )
     fractional_bits: int | None = Field(
-        None, ge=4, le=40, description="f; default 16 for masked_sum, for beaver 20 in 64 bits and 11 in 32"
+        None,
+        ge=4,
+        le=40,
+        description="f; default 16 for masked_sum, for beaver 20 in 64 bits and 11 in 32; 18 with secret layers, a shared gradient or weights",
     )
     dealer: str | None = Field(None, description="who issues beaver's triples: only `coordinator`")
+    gradient: GradientForm = Field(
+        "open",
+        description="of dL/dz at the cut: open to every party, who can guess labels from it, or shared, so that none sees it (beaver)",
+    )
+    weights: WeightsForm = Field(
+        "own", description="of the first layer: each party's own block, or shared, so that nobody knows them (beaver)"
+    )
 
-    @property
-    def ring(self) -> tuple[int, int]:
-        """(ring_bits, fractional_bits) with the protocol's defaults."""
+    def ring(self, *, secret: bool) -> tuple[int, int]:
+        """(ring_bits, fractional_bits) with the defaults of the protocol, or of a plan that keeps more on shares."""
         bits = self.ring_bits or _DEFAULT_RING_BITS[self.protocol]
-        return bits, self.fractional_bits or _DEFAULT_FRACTIONAL_BITS[self.protocol, bits]
+        default = _SECRET_FRACTIONAL_BITS if secret else _DEFAULT_FRACTIONAL_BITS[self.protocol, bits]
+        return bits, self.fractional_bits or default
 
 
 class NetworkPlan(Settings):
-    widths: tuple[int, ...] = Field(min_length=1, description="first layer, then the neutral server's layers")
+    widths: tuple[int, ...] = Field(
+        description="the cut (the first layer, or the first after secret layers), then the neutral server's layers; [] without a neutral server: the label head is on shares, too",
+    )
+    head_interval: float | None = Field(
+        None,
+        description="without a neutral server, default 8: power of two that |output of the label head| stays below, or the run stops",
+    )
     activations: tuple[ActivationName, ...] = Field(description="one per width")
     loss: LossName = "binary"
     outputs: int = Field(1, ge=1, le=65536, description="1; for multiclass the number of classes")
@@ -146,6 +176,9 @@ class Plan(Settings):
         description="pieces a training step's rows travel in, so that links and roles overlap",
     )
     first_layer: FirstLayerPlan = FirstLayerPlan()
+    secret_layers: tuple[SecretLayerPlan, ...] = Field(
+        (), description="layers before the cut, from the rows on, of which parties hold shares only (beaver)"
+    )
     network: NetworkPlan
     optimizer: OptimizerPlan
     parties: tuple[PartyPlan, ...]
@@ -156,10 +189,25 @@ class Plan(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":
         self._check_parties()
+        message = self.message()
+        if is_secret(message):
+            check_secret_plan(message)
         self._check_network()
         self._check_first_layer()
         self._check_protection()
         return self
+
+    @property
+    def serverless(self) -> bool:
+        """All layers are on shares; the gradient is, too."""
+        return not self.network.widths
+
+    @property
+    def ring(self) -> tuple[int, int]:
+        """(ring_bits, fractional_bits) of what is shared."""
+        layer = self.first_layer
+        secret = self.serverless or bool(self.secret_layers) or layer.gradient == "shared" or layer.weights == "shared"
+        return layer.ring(secret=secret)
 
     def _check_parties(self) -> None:
         if len(self.parties) < 2:
@@ -185,8 +233,13 @@ class Plan(Settings):
             raise ValueError("multiclass needs outputs = number of classes, at least 2")
         if network.loss != "multiclass" and network.outputs != 1:
             raise ValueError(f"{network.loss} has one output, the plan says {network.outputs}")
+        if self.serverless:
+            self._check_serverless()
+            return
+        if network.head_interval is not None:
+            raise ValueError("network.head_interval is for a label head on shares; remove it, or say widths = []")
         largest = self.batch_rows * max(
-            network.widths[0] * self.first_layer.ring[0] // 8,
+            network.widths[0] * self.ring[0] // 8,
             network.widths[0] * self._defender_bits() // 8,
             network.widths[-1] * 4,
         )
@@ -194,6 +247,12 @@ class Plan(Settings):
             raise ValueError(
                 f"a step sends {largest >> 20} MiB in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; lower batch_rows"
             )
+
+    def _check_serverless(self) -> None:
+        if self.defender is not None:
+            raise ValueError("widths = [] leaves no h1 that a defender could protect; remove the defender")
+        if self.protection.message() is not None:
+            raise ValueError("widths = [] leaves nothing in the clear that [protection] could protect; remove it")
 
     def _defender_bits(self) -> int:
         """Of a word of a defender's share; 0 without one."""
@@ -212,7 +271,7 @@ class Plan(Settings):
             raise ValueError("the dealer is the neutral server, which could solve for X; the dealer is the coordinator")
         if layer.dealer not in (None, _DEALER):
             raise ValueError(f"unknown dealer {layer.dealer!r}; the dealer is the coordinator")
-        bits, fractional = layer.ring
+        bits, fractional = self.ring
         beaver = layer.protocol == "beaver"
         integer_bits = spare_bits(bits, fractional, beaver=beaver)
         if integer_bits < MIN_INTEGER_BITS:
@@ -232,7 +291,7 @@ class Plan(Settings):
 
     def message(self) -> plan_pb2.RunPlan:
         """The plan as every role gets it (the server gets a part)."""
-        bits, fractional = self.first_layer.ring
+        bits, fractional = self.ring
         return plan_pb2.RunPlan(
             name=self.name,
             job=plan_pb2.JOB_KIND_SPLIT_NN,
@@ -263,6 +322,10 @@ class Plan(Settings):
             dealer=_DEALER if self.first_layer.protocol == "beaver" else "",
             defender=self.defender.message() if self.defender is not None else None,
             protection=self.protection.message(),
+            secret_layers=[layer.message() for layer in self.secret_layers],
+            gradient=_GRADIENTS["shared" if self.serverless else self.first_layer.gradient],
+            head_interval=(self.network.head_interval or _HEAD_INTERVAL) if self.serverless else 0.0,
+            weights=_WEIGHTS[self.first_layer.weights],
         )
 
 

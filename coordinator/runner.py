@@ -15,6 +15,7 @@ from coordinator.metrics_file import write_metrics
 from coordinator.roster import Roster
 from coordinator.rounds.base import Rounds
 from coordinator.rounds.gan import GanRounds
+from coordinator.rounds.secret_network import SecretNetworkRounds
 from coordinator.rounds.split_nn import SplitNnRounds
 from coordinator.run_store import RunRecord, RunStore
 from coordinator.sampling import Sampling, check_sampling
@@ -23,14 +24,20 @@ from coordinator.stack_secrets import StackSecrets
 from kernel.errors import BadInputError, PolicyError, TertiumError
 from kernel.plan_message import plan_hash
 from kernel.run_state import RunState
+from kernel.secret.plan import without_server
 from kernel.wire.failures import failure_of
+from kernel.wire.relay import RelayDesk
 from protos.v1 import common_pb2
 
 _log = structlog.get_logger()
 
 
 class Runner:
-    """Owns the active run's thread."""
+    """Owns the active run's thread.
+
+    Attributes:
+      relay: forwards sealed envelopes of runs without a neutral server.
+    """
 
     def __init__(
         self,
@@ -47,6 +54,7 @@ class Runner:
             dealer,
             settings,
         )
+        self.relay = RelayDesk(self.relayed_parties)
         self._secrets = StackSecrets.kept_at(settings.secrets_key or settings.runs_directory / "secrets.key")
         self._lock = threading.Lock()
         self._active: tuple[RunRecord, Rounds] | None = None
@@ -55,6 +63,14 @@ class Runner:
     def active_run(self) -> str:
         active = self._active
         return active[0].run if active is not None else ""
+
+    def relayed_parties(self, run: str) -> list[str]:
+        """Parties whose envelopes are forwarded here: of the active run, where its plan has no neutral server."""
+        active = self._active
+        if active is None or active[0].run != run:
+            return []
+        plan = active[0].plan.message()
+        return [party.name for party in plan.parties] if without_server(plan) else []
 
     def submit(self, plan_text: str, wanted: str) -> tuple[str, int]:
         """Start a new run; returns its id and the number of its first event."""
@@ -114,7 +130,9 @@ class Runner:
         rounds: Rounds = self._gan_rounds(record) if of_gans else self._split_rounds(record)
         return self._start(record, rounds, rounds.train)
 
-    def _split_rounds(self, record: RunRecord) -> SplitNnRounds:
+    def _split_rounds(self, record: RunRecord) -> SplitNnRounds | SecretNetworkRounds:
+        if without_server(record.plan.message()):
+            return SecretNetworkRounds(record, self._roster, self._dealer, self._settings, self.relay)
         return SplitNnRounds(record, self._roster, self._stack, self._dealer, self._settings, self._secrets)
 
     def _gan_rounds(self, record: RunRecord) -> GanRounds:

@@ -23,7 +23,12 @@ def parity(
     plan: Annotated[list[Path], typer.Argument(help="plan file(s)")],
     seeds: Annotated[int, typer.Option(min=1, help="seeds 1 to N")] = 5,
     seed: Annotated[list[int] | None, typer.Option(min=0, help="this seed instead (repeat)")] = None,
-    protocol: Annotated[list[str] | None, typer.Option(help="masked_sum, beaver; default both")] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="masked_sum, beaver; default both; a plan with layers, gradient or weights on shares keeps its own"
+        ),
+    ] = None,
     ring_bits: Annotated[int | None, typer.Option(help="32 or 64 instead of the plan's own")] = None,
     fractional_bits: Annotated[int | None, typer.Option(help="f instead of the plan's own")] = None,
     cut_dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16 instead of the plan's own")] = None,
@@ -58,34 +63,31 @@ def parity(
 @app.command()
 def depth(
     plan: Annotated[
-        list[Path] | None, typer.Argument(help="plan file(s); default the paper's two shapes, without rows")
+        list[Path] | None, typer.Argument(help="plan file(s); default: the fraud experiment (needs its table)")
     ] = None,
-    parties: Annotated[
-        int | None, typer.Option(min=2, help="of the paper's shapes, default 2; a plan file has its own")
+    gradient: Annotated[list[str] | None, typer.Option(help="open, shared (repeat); default both")] = None,
+    activation: Annotated[
+        str,
+        typer.Option(
+            help="identity, square or poly3 (of a sigmoid): of layers that the plan leaves to the neutral server"
+        ),
+    ] = "square",
+    epochs: Annotated[int, typer.Option(min=1, help="epochs that count; one more is trained first")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="how often every variant is run, in turn")] = 3,
+    generated: Annotated[
+        int | None,
+        typer.Option(min=2, help="so many made-up rows (columns V1, V2, … and y) in place of the plan's tables"),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="of every timed product")] = 9,
+    runs: Annotated[
+        Path | None, typer.Option(help="keep run directories here; default: they go with the command")
+    ] = None,
     out: Out = Path(),
 ) -> None:
-    """Bytes and ring time of a step with 1, 2, … layers under secret sharing, against those layers plain on the server."""
-    from rich.console import Console
+    """An epoch with 1, 2, … layers on shares, forecast and measured: seconds, bytes and rounds over masked_sum, open."""
+    from coordinator.cli.depth_bench import bench_depth
 
-    from coordinator.cli.depth_table import print_depth
-    from coordinator.plan import Plan
-    from coordinator.report.benchmarks.page import write_page
-    from coordinator.sweeps.bench_log import BenchLog
-    from coordinator.sweeps.depth import case_of, measure_depth, paper_cases
-    from kernel.errors import SettingsError
-    from kernel.process import load_settings
-
-    if plan and parties is not None:
-        raise SettingsError("--parties is for the paper's shapes; a plan file names its own parties")
-    cases = [case_of(load_settings(Plan, file)) for file in plan] if plan else paper_cases(parties or 2)
-    console = Console()
-    for case in cases:
-        with console.status(f"{case.plan.name}: {repeats} repeats of every product …"):
-            record = BenchLog(out).append("depth", measure_depth(case, repeats), case.plan)
-        print_depth(record, console)
-    console.print(f"page: {write_page(out)}", soft_wrap=True)
+    forms = gradient or ["open", "shared"]
+    bench_depth(plan, forms, activation, epochs=epochs, repeats=repeats, generated=generated, runs=runs, out=out)
 
 
 @app.command()
@@ -119,7 +121,13 @@ def epoch(
 
 
 _PLAN = Annotated[Path | None, typer.Argument(help="plan file; default: the fraud experiment (needs its table)")]
-_PROTOCOLS = Annotated[list[str] | None, typer.Option("--protocol", help="masked_sum, beaver; default both")]
+_PROTOCOLS = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--protocol",
+        help="masked_sum, beaver; default both; a plan with layers, gradient or weights on shares keeps its own",
+    ),
+]
 _MICRO_BATCHES = Annotated[
     list[int] | None, typer.Option("--micro-batches", help="pieces of a training step; default 1 and 3, a line each")
 ]

@@ -1,42 +1,67 @@
-"""What `tertium bench depth` shows of a record."""
+"""What `tertium bench depth` and `tertium plan --depths` show: a row for every depth of the cut."""
+
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Column, Table
 
+from coordinator.forecast import Forecast
 from coordinator.report.quantities import three_digits
 from coordinator.sweeps.bench_log import Record, Spread
 
 
 def print_depth(record: Record, console: Console) -> None:
-    """A row for the plan as it is and one for each number of secret layers; what is measured and what is a model."""
-    shape, server = record["shape"], record["server"]
+    """A row for masked_sum and one for each depth and form of the gradient, the forecast beside what was measured."""
+    shape, steps = record["shape"], record["steps"]
     table = Table(
-        Column("secret layers", no_wrap=True),
-        "MB, busiest link",
-        "MB, all links",
-        "… masked once",
-        "ring ms",
-        "plain ms",
-        title=f"{record['plan']}: {shape['columns']}-{shape['widths']}, {shape['rows']} rows a step, {shape['parties']} parties",
+        Column("variant", min_width=16),
+        "s an epoch",
+        "over masked_sum",
+        "MB a step",
+        "forecast",
+        "rounds",
+        "forecast",
+        title=f"{record['plan']}: {shape['columns']}-{shape['widths']}, {shape['rows']:,} {record['rows_are']} rows, {steps} steps, "
+        f"{shape['parties']} parties",
         title_justify="left",
     )
-    table.add_row(
-        f"{server['protocol']}, as is",
-        f"{server['busiest_bytes'] / 1e6:.3f}",
-        f"{server['all_bytes'] / 1e6:.3f}",
-    )
-    for depth in record["depths"]:
+    for variant in record["variants"]:
         table.add_row(
-            f"{depth['secret_layers']}: {'beaver' if depth['kind'] == 'protocol' else 'cost model'}",
-            f"{depth['busiest_bytes'] / 1e6:.3f}",
-            f"{depth['all_bytes'] / 1e6:.3f}",
-            f"{depth['least']['all_bytes'] / 1e6:.3f}",
-            *(_two_lines(Spread(**depth[key])) for key in ("ring_ms", "plain_ms")),
+            variant["name"],
+            _two_lines(Spread(**variant["seconds"])),
+            "" if variant["reference"] else _two_lines(Spread(**variant["over_reference"])),
+            *(f"{variant['all_bytes'][key] / steps / 1e6:.3f}" for key in ("measured", "forecast")),
+            *(f"{variant['rounds'][key] / steps:.4g}" for key in ("measured", "forecast")),
+        )
+    console.print(table)
+    console.print("Bytes are those of all links, rounds those of a step; both as measured, and as forecast.")
+    for name, sentence in record["stopped"].items():
+        console.print(f"{name} stopped: {sentence}", markup=False)
+
+
+def print_depth_forecasts(forecasts: Iterable[tuple[str, Forecast]], console: Console) -> None:
+    """(name of a variant, its forecast): rounds, bytes and seconds that no epoch on such links can be below."""
+    rates = (10, 100)
+    table = Table(
+        Column("variant", min_width=16),
+        "rounds",
+        "MB",
+        "busiest MB",
+        *(f"s at {rate}" for rate in rates),
+        title="An epoch by layers on shares (i); seconds at so many Mbit/s",
+        title_justify="left",
+    )
+    for name, expected in forecasts:
+        table.add_row(
+            name,
+            f"{expected.rounds:,}",
+            f"{sum(expected.epoch_bytes.values()) / 1e6:.3f}",
+            f"{expected.busiest()[1] / 1e6:.3f}",
+            *(three_digits(expected.seconds(rate)) for rate in rates),
         )
     console.print(table)
     console.print(
-        "Bytes are of one step. The plan as it is and `beaver` are protocols that run; `cost model` is a protocol that is "
-        "not built: its words are counted, its products timed."
+        "seconds are the wire limit of the busiest link; each round waits for the slowest link's delay besides"
     )
 
 

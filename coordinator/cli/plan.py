@@ -17,6 +17,10 @@ def plan(
     columns: Annotated[
         list[int] | None, typer.Option(help="encoded columns per party in the plan's order (repeat); of GANs once")
     ] = None,
+    depths: Annotated[
+        bool,
+        typer.Option("--depths", help="of a split network: the same forecast for every number of layers on shares"),
+    ] = False,
 ) -> None:
     """Validate a plan; forecast rounds, bytes per link, the wire limit at usual bandwidths, and what it shows to whom."""
     from rich.console import Console
@@ -26,12 +30,17 @@ def plan(
     from coordinator.gan_plan import GanPlan
     from coordinator.job_plan import parse_job_plan
     from coordinator.plan import read_plan_text
+    from coordinator.sweeps.depth_variants import depth_variants
     from kernel.errors import SettingsError
 
-    checked = parse_job_plan(read_plan_text(plan), str(plan))
+    text = read_plan_text(plan)
+    checked = parse_job_plan(text, str(plan))
     if (rows is None) != (columns is None):
         raise SettingsError("say --rows and --columns together, or neither (then the tables are read here)")
     if isinstance(checked, GanPlan):
+        if depths:
+            raise SettingsError(f"--depths is of split networks; this plan's job is {checked.job}")
         print_gan_plan(checked, rows, columns, Console())
-    else:
-        print_split_plan(checked, rows, columns, Console())
+        return
+    variants = depth_variants(text, str(plan), ["open", "shared"], epochs=checked.epochs) if depths else []
+    print_split_plan(checked, rows, columns, Console(), variants)

@@ -86,12 +86,17 @@ class _RunBar(AbstractContextManager["_RunBar"]):
                 completed=event["epoch"],
                 visible=True,
                 epoch=event["epoch"],
-                loss=f"{event['loss']:.4f}",
+                loss=_loss(event),
                 speed=f"{event['rows'] / max(event['seconds'], 1e-9):,.0f}",
                 megabytes=f"{sum(event['bytes'].values()) / 1e6:.2f}",
             )
         elif kind == "progress":
             done = event["epoch"] - 1 + event["step"] / event["steps"]
-            self._progress.update(self._task, completed=done, visible=True, loss=f"{event['loss']:.4f}")
+            self._progress.update(self._task, completed=done, visible=True, loss=_loss(event))
         elif line := line_of(event):
             self._console.print(line, style="dim" if kind in _QUIET else None, markup=False)
+
+
+def _loss(event: Event) -> str:
+    """A dash where nobody knows it: without a neutral server the label head is on shares."""
+    return f"{event['loss']:.4f}" if "loss" in event else "–"

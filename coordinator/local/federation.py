@@ -28,6 +28,7 @@ from coordinator.job_plan import JobPlan
 from coordinator.local.links.placement import COORDINATOR, NEUTRAL_SERVER, OPERATOR, Loopback, Placement
 from kernel.durable import write_durably
 from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
+from kernel.secret.plan import without_server
 from kernel.wire.identity import Peer, fingerprint, load_certificate
 from kernel.wire.transcripts import TranscriptScope
 
@@ -115,7 +116,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
         for party in self._plan.parties:
             self._party(party.name, names)
         self._repeatable_key(self.secrets_key)
-        for name in ("neutral-server", "coordinator", *names):
+        for name in ("coordinator", *names) if self._serverless else ("neutral-server", "coordinator", *names):
             self.start_role(name)
         self._client = OperatorClient(place.address(COORDINATOR, dialler=OPERATOR), self.roles / "certs")
         self._wait_ready()
@@ -191,7 +192,12 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
             status = self.client.status()
         except PeerError:
             return False  # the coordinator is not up yet
-        return wanted <= set(status.attending) and bool(status.neutral_server)
+        return wanted <= set(status.attending) and (self._serverless or bool(status.neutral_server))
+
+    @property
+    def _serverless(self) -> bool:
+        """The plan's parties compute all layers: nobody waits for a neutral server, and none is started."""
+        return without_server(self._plan.message())
 
     def _certificates(self, names: list[str]) -> None:
         directory = self.roles / "certs"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from coordinator.job_plan import GAN_JOBS
 from coordinator.report.gan.disclosures import gan_disclosures
+from coordinator.report.privacy.words import at_cut
 
 Disclosure = tuple[str, str, str]
 """(role, what it saw, why)"""
@@ -44,6 +45,18 @@ _DEFENDED: tuple[Disclosure, ...] = (
         "uniform words; only the sum of all is decoded",
     ),
 )
+_SERVERLESS: tuple[Disclosure, ...] = (
+    (
+        "label holder",
+        "the network's outputs on rows it is evaluated on and predicts for",
+        "the other parties send it their shares; of training rows nobody sees an output, a loss or a gradient at the head",
+    ),
+    (
+        "coordinator",
+        "row counts, scores, ROC points, bytes, and the order of mini-batches",
+        "it plans rounds; no tensor of rows reaches it",
+    ),
+)
 _BY_PROTOCOL: dict[str, tuple[Disclosure, ...]] = {
     "masked_sum": (),
     "beaver": (
@@ -62,10 +75,75 @@ def disclosures_of(run_directory: Path) -> tuple[Disclosure, ...]:
     plan = tomllib.loads((run_directory / "plan.toml").read_text(encoding="utf-8"))
     if plan.get("job") in GAN_JOBS:
         return gan_disclosures(plan.get("shared", {}).get("mode", "fakes") if plan["job"] == "privgan" else "none")
-    protocol = plan.get("first_layer", {}).get("protocol", "masked_sum")
+    first = plan.get("first_layer", {})
+    protocol, layers = first.get("protocol", "masked_sum"), len(plan.get("secret_layers", []))
+    gradient, weights = first.get("gradient", "open"), first.get("weights", "own")
     defended = _DEFENDED if "defender" in plan else ()
+    if not plan.get("network", {}).get("widths", [0]):
+        return _SERVERLESS + _on_shares(weights, layers, "coordinator")
+    if gradient == "shared" or weights == "shared" or layers:
+        return tuple(
+            _at_cut(row, layers + 1) for row in _ALWAYS + _gradient_on_shares(gradient) + defended
+        ) + _on_shares(weights, layers, "neutral server")
     frozen = plan.get("protection", {}).get("freeze_first_layer_after")
     return _ALWAYS + _gradient(frozen) + _BY_PROTOCOL[protocol] + defended
+
+
+def _at_cut(row: Disclosure, cut: int) -> Disclosure:
+    if cut == 1:
+        return row
+    role, what, why = (
+        at_cut(text.replace(" = Σ XᵢΘᵢ", ", the output of the first layer it sees,"), cut) for text in row
+    )
+    why = why.replace("its own first-layer weights", "the weights up to the cut")
+    return role, what, why
+
+
+def _gradient_on_shares(gradient: str) -> tuple[Disclosure, ...]:
+    if gradient != "shared":
+        return _gradient(None)
+    return (
+        (
+            "first party of the plan",
+            "∂L/∂z₁ of every mini-batch less the other parties' shares",
+            "uniform words: its share of a sum",
+        ),
+        ("every other party", "a seed, and that a step is done", "its keystream is that party's share of ∂L/∂z₁"),
+    )
+
+
+def _on_shares(weights: str, layers: int, relay: str) -> tuple[Disclosure, ...]:
+    """What the parties open among themselves, and what the gradient of a party's own weights tells it."""
+    own: tuple[Disclosure, ...] = (
+        (
+            "every party",
+            "Xⱼᵀ(∂L/∂z) of its own first-layer weights, summed over the rows of a mini-batch",
+            "to update them; it tells how the label goes with the party's columns, each row's label where a mini-batch has no more rows than "
+            "the party has columns, and most labels over many of them",
+        ),
+    )
+    proofs: tuple[Disclosure, ...] = (
+        (
+            "every party",
+            "whether every checked layer on shares kept its interval: one bit a layer and mini-batch",
+            "a range proof on shares; the run stops where it says no, and names the layer",
+        ),
+    )
+    return (
+        *(own if weights == "own" else ()),
+        (
+            "every party",
+            "E = X − U once, and in every round of a mini-batch values on shares less a mask each",
+            "uniform without the masks, which the dealer alone knows",
+        ),
+        *(proofs if layers or relay == "coordinator" else ()),
+        (
+            "dealer (coordinator)",
+            "all masks, and what is derived from them",
+            "it deals them; it sees no opening and no share of a result, and must collude with nobody",
+        ),
+        (relay, "sealed envelopes of the parties", "it forwards what it cannot read"),
+    )
 
 
 def _gradient(frozen: int | None) -> tuple[Disclosure, ...]:

@@ -163,15 +163,15 @@ class Rounds(ABC):
             versions=self._roster.versions(),
         )
 
-    def _note_step(self, progress: coordination_pb2.Progress) -> None:
+    def _note_step(self, progress: coordination_pb2.Progress, *, with_loss: bool = True) -> None:
         if 0 < progress.step <= progress.steps:
             self._record.note(
                 "progress",
                 epoch=progress.epoch,
                 step=progress.step,
                 steps=progress.steps,
-                loss=progress.loss,
                 rows=progress.rows,
+                **({"loss": progress.loss} if with_loss else {}),
             )
 
     def _close_server(self, sentence: str) -> None:

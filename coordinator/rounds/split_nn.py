@@ -24,6 +24,7 @@ from kernel.defender_plan import defender_ring, defender_spec
 from kernel.errors import BadInputError, StepError
 from kernel.plan_message import label_holder, plan_hash, protection_spec, ring_of, share_ring
 from kernel.run_state import RunState
+from kernel.secret.plan import first_width, gradient_shift, is_secret, secret_spec
 from protos.v1 import common_pb2, coordination_pb2, plan_pb2, stack_control_pb2
 
 
@@ -34,13 +35,13 @@ class SplitNnRounds(Rounds):
         self,
         record: RunRecord,
         roster: Roster,
-        stack: StackClient,
+        stack: StackClient | None,
         dealer: Dealer,
         settings: CoordinatorSettings,
-        secrets: StackSecrets,
+        secrets: StackSecrets | None,
     ) -> None:
         super().__init__(record, roster, stack, settings)
-        self._stack, self._dealer, self._secrets = stack, dealer, secrets
+        self._dealer, self._secrets = dealer, secrets
 
     def predict(self, table: str, request: str) -> None:
         """Predictions on new rows of ``table``, left at the label holder."""
@@ -81,28 +82,10 @@ class SplitNnRounds(Rounds):
         self._finish()
         self._record.note("predicted", rows=rows, party=holder, table=table, file=reports[holder].predicted.file)
 
-    def _prepare(self, table: str, request: str) -> list[int]:
-        record, plan = self._record, self._plan
+    def _prepare(self, table: str, request: str) -> list[int] | None:
+        plan = self._plan
         self._wait_for_parties()
-        network = plan_pb2.NetworkPlan()
-        network.CopyFrom(plan.network)
-        network.seed = self._secrets.stack_seed(plan.network.seed)
-        ring = share_ring(plan)
-        held = self._stack.prepare(
-            stack_control_pb2.PrepareStackRequest(
-                run=record.run,
-                generation=self._generation,
-                plan_hash=self._secrets.barrier_plan(plan_hash(plan)),
-                network=network,
-                ring=plan_pb2.RingPlan(ring_bits=ring.ring_bits, fractional_bits=ring.fractional_bits),
-                scale_bits=ring.fractional_bits,
-                parties=self._names,
-                label_holder=label_holder(plan),
-                cut_dtype=plan.cut_dtype,
-                micro_batches=plan.micro_batches,
-                defender=_stack_defender(plan),
-            )
-        )
+        held = self._prepare_server()
         prepare = coordination_pb2.Prepare(plan=plan, predict_table=table, request=request)
         self._prepare_parties(prepare)
         if not table:
@@ -124,23 +107,59 @@ class SplitNnRounds(Rounds):
                 self._names,
                 rows=self._prepared[self._names[0]].rows,
                 columns=sum(widths),
-                width=self._plan.network.widths[0],
+                width=first_width(self._plan),
                 batch_rows=self._plan.batch_rows,
                 ring=ring_of(self._plan.ring),
                 row_order=self._row_order(self._prepared[self._names[0]].rows),
+                layers=secret_spec(self._plan, sum(widths)) if is_secret(self._plan) else None,
             )
-        self._stack.begin(
-            stack_control_pb2.BeginStackRequest(
-                run=self._record.run,
-                generation=self._generation,
-                barrier=barrier,
-                batch_sizes=sorted(set(training_sizes)),  # forward-only passes need no compilation ahead
-            )
-        )
+        self._begin_server(barrier, sorted(set(training_sizes)))  # forward-only passes need no compilation ahead
         begin = coordination_pb2.Begin(barrier=barrier, encoded_columns=widths)
         self._ask(lambda: coordination_pb2.PartyOrder(begin=begin), self._settings.epoch_seconds)
         if self._record.state is not RunState.DONE:
             self._record.move(RunState.READY)
+
+    def _prepare_server(self) -> list[int] | None:
+        """The neutral server's part of the plan; the barriers it holds. None where it takes no part."""
+        record, plan, secrets = self._record, self._plan, self._secrets
+        if secrets is None:
+            raise StepError("what the neutral server must not know has no key")
+        network = plan_pb2.NetworkPlan()
+        network.CopyFrom(plan.network)
+        network.seed = secrets.stack_seed(plan.network.seed)
+        ring = share_ring(plan)
+        return self._require_server().prepare(
+            stack_control_pb2.PrepareStackRequest(
+                run=record.run,
+                generation=self._generation,
+                plan_hash=secrets.barrier_plan(plan_hash(plan)),
+                network=network,
+                ring=plan_pb2.RingPlan(ring_bits=ring.ring_bits, fractional_bits=ring.fractional_bits),
+                scale_bits=ring.fractional_bits,
+                parties=self._names,
+                label_holder=label_holder(plan),
+                cut_dtype=plan.cut_dtype,
+                micro_batches=plan.micro_batches,
+                gradient_sharing=_gradient_sharing(plan),
+                defender=_stack_defender(plan),
+            )
+        )
+
+    def _begin_server(self, barrier: int, batch_sizes: list[int]) -> None:
+        self._require_server().begin(
+            stack_control_pb2.BeginStackRequest(
+                run=self._record.run,
+                generation=self._generation,
+                barrier=barrier,
+                batch_sizes=batch_sizes,
+            )
+        )
+
+    def _server_phases(self) -> dict[str, dict[str, float]]:
+        """Where its time went, under its name."""
+        server = self._require_server()
+        described = server.describe_pass(self._record.run, self._generation)
+        return {server.name: seconds_by_phase(described.phases)}
 
     def _row_order(self, rows: int) -> Callable[[common_pb2.Purpose, int], RowIndices]:
         def order(purpose: common_pb2.Purpose, epoch: int) -> RowIndices:
@@ -170,7 +189,7 @@ class SplitNnRounds(Rounds):
         self._record.note(
             "epoch",
             epoch=epoch,
-            loss=holder.loss,
+            **({"loss": holder.loss} if holder.has_loss else {}),
             seconds=max(one.seconds for one in done.values()),
             rows=rows,
             bytes=dict(sorted(bytes_by_link(one.links for one in done.values()).items())),
@@ -178,15 +197,13 @@ class SplitNnRounds(Rounds):
             rounds=holder.rounds,
             phases={
                 **{name: seconds_by_phase(one.phases) for name, one in done.items()},
-                self._stack.name: seconds_by_phase(
-                    self._stack.describe_pass(self._record.run, self._generation).phases
-                ),
+                **self._server_phases(),
             },
         )
 
     def _note_progress(self, party: str, progress: coordination_pb2.Progress) -> None:
         if party == label_holder(self._plan):  # only it knows a loss
-            self._note_step(progress)
+            self._note_step(progress, with_loss=self._server is not None)
 
     def _evaluate(self, epoch: int, rows: int) -> None:
         self._open_pass(epoch, common_pb2.PURPOSE_EVALUATE, rows)
@@ -205,7 +222,7 @@ class SplitNnRounds(Rounds):
         )
 
     def _open_pass(self, epoch: int, purpose: common_pb2.Purpose, rows: int, *, frozen: bool = False) -> None:
-        self._stack.open_pass(
+        self._require_server().open_pass(
             stack_control_pb2.OpenPassRequest(
                 run=self._record.run,
                 generation=self._generation,
@@ -216,6 +233,12 @@ class SplitNnRounds(Rounds):
                 frozen=frozen,
             )
         )
+
+
+def _gradient_sharing(plan: plan_pb2.RunPlan) -> stack_control_pb2.GradientSharing | None:
+    if plan.gradient != plan_pb2.GRADIENT_FORM_SHARED:
+        return None
+    return stack_control_pb2.GradientSharing(ring=plan.ring, shift=gradient_shift(plan.batch_rows))
 
 
 def _stack_defender(plan: plan_pb2.RunPlan) -> stack_control_pb2.StackDefender | None:

@@ -79,7 +79,7 @@ def test_every_number_of_the_file_is_in_the_message():
 )
 def test_a_protocol_brings_its_ring_and_its_dealer(protocol, ring, scale, dealer):
     plan = parse_plan(TEXT.replace("[network]", f'[first_layer]\nprotocol = "{protocol}"\n[network]'))
-    assert plan.first_layer.ring == ring
+    assert plan.ring == ring
     message = plan.message()
     assert (message.ring.ring_bits, message.ring.fractional_bits) == ring
     assert (share_ring(message).ring_bits, share_ring(message).fractional_bits) == (ring[0], scale)

@@ -1,131 +1,90 @@
-"""The page's section on depth: secret layers against the same layers plain on the neutral server."""
+"""The page's section on depth: layers on shares over masked_sum with an open gradient, forecast and measured."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from coordinator.report.benchmarks.page import environment_line, markdown_table
+from coordinator.report.benchmarks.protocol_lines import draw_points, write_label
 from coordinator.report.figure import DOTS_PER_INCH, INKS
-from coordinator.report.plots import PLAIN, RELAYED, SPLIT
-from coordinator.report.quantities import duration, ratio, three_digits
-from coordinator.sweeps.bench_log import Record, Spread
+from coordinator.report.plots import RELAYED, SPLIT
+from coordinator.report.quantities import ratio, three_digits
+from coordinator.sweeps.bench_log import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PLOT_NAME = "depth.png"
-_SECRET = RELAYED
 _INK = INKS["light"]
-_MARKERS = ("o", "s", "^", "D", "v")
+_COLOURS = {"open": RELAYED, "shared": "#0f8b6d"}
+_SIDE = {"open": -6, "shared": 6}
+"""Points below or above a line's end: names of lines that end together keep apart."""
+_INTRODUCTION = """## Depth: what a layer costs on shares (`tertium bench depth`)
 
-_INTRODUCTION = """## Depth: what a hidden layer costs under secret sharing
+With i layers on shares the parties compute layers 1 … i together: 1 … i − 1 with bias and activation, layer i is the cut, whose output z_i
+goes to the neutral server with all above. Every variant has the same layers, batches and optimizer and is trained with every role as
+its own process; layers on shares have the activation in the table, since shares compute polynomials only. Forecasts are what
+`tertium plan` says before anything is sent. Bytes are those of all links: what parties open goes up to the relay and down again, and counts twice.
 
-The P²N² paper computes the first layer on shares and leaves the rest to the neutral server. What if more layers were secret? One
-training step of a full batch, {parties} parties.
-
-* **Protocols that run:** the plan as it is, and one secret layer, which is `beaver`. Their bytes are the sizes of their own messages
-  (`tertium plan` forecasts the same), the ring time is that of the one triple `beaver` uses.
-* **A cost model of a protocol that is not built:** two secret layers and more. Bytes are ring words over Z_2^64, counted product by
-  product: a Beaver triple with seeded shares for each product of two secrets, the activation a polynomial of degree 3, truncation
-  free (right for two parties; more would pay for it). "Masked once"
-  opens every value once a step instead of once a product: the least we know how to send. Ring times are measured, on the shapes
-  such a protocol would multiply.
-* From two secret layers on, the gradient of the first is a secret too: XᵀG joins the ring, which with one secret layer is each
-  party's own product in float32. With all layers secret nothing is left to a neutral server; h_L goes to the label holder alone.
-* Ring times are one party's products, no other role beside it, both of a triple's: one of them needs no opening and can be made
-  ahead. The dealer's are not in them. Plain times are the same products in float32 by TensorFlow, measured in turns with them.
-  Neither waits for a network, and more secret layers also take more rounds. Opening X costs words once a run, in `beaver` as in
-  the model, and is in no row.
+* **masked_sum, open** is the default protocol: one layer, ∂L/∂z₁ in the clear to every party. Ratios are to it, within a repetition.
+* **open**: every party sees ∂L/∂z_i. With i = 1 that is `beaver`.
+* **shared**: the server sends ∂L/∂z_i as shares; no party sees it.
+* **no server**: i = L, the label head and its loss on shares, too; the coordinator forwards the sealed envelopes.
 """
 
 
 def section(records: list[Record], plots: Path) -> str:
-    """Markdown of the newest record of each plan and number of parties, and its plot in ``plots``."""
-    newest = list({(one["plan"], one["shape"]["parties"]): one for one in records}.values())
+    """Markdown of the newest record of each plan, number of parties and kind of rows, and its plot in ``plots``; "" without any.
+
+    Records from when more than one layer on shares was a cost model are passed over: they timed products, not epochs.
+    """
+    measured = [record for record in records if "variants" in record]
+    newest = list({(one["plan"], one["shape"]["parties"], one["rows_are"]): one for one in measured}.values())
     if not newest:
         return ""
-    figure = draw_depth(newest)
-    figure.savefig(plots / PLOT_NAME, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    counts = sorted({record["shape"]["parties"] for record in newest})
-    parts = [_INTRODUCTION.format(parties=" or ".join(map(str, counts)))]
-    parts.append(f"![Bytes and ring time a step over the number of secret layers]({plots.name}/{PLOT_NAME})\n")
-    parts += [_part(record) for record in newest]
+    parts = [_INTRODUCTION]
+    for number, record in enumerate(newest, 1):
+        name = f"depth-{record['plan']}{'' if number == 1 else f'-{number}'}.png"
+        figure = draw_depth(record)
+        figure.savefig(plots / name, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+        parts += [
+            _head(record),
+            _table(record),
+            *(f"{name} stopped: {sentence}.\n" for name, sentence in record["stopped"].items()),
+            f"![Seconds and bytes over depth, {record['plan']}]({plots.name}/{name})\n",
+        ]
     parts += [f"{line}\n" for line in dict.fromkeys(environment_line(record) for record in newest)]
     return "\n".join(parts)
 
 
-def draw_depth(records: list[Record]) -> "Figure":
-    """MB a step on the busiest link and milliseconds of ring products a step, over secret layers; a marker a plan."""
+def draw_depth(record: Record) -> "Figure":
+    """Seconds an epoch and MB a step over i, a line for each form of the gradient; the forecast as crosses."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.4), facecolor=_INK.paper, layout="constrained")
+    figure = Figure(figsize=(7.6, 4.0), facecolor=_INK.paper, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    deepest = max(len(record["depths"]) for record in records)
-    for record, marker in zip(records, _cycled(len(records)), strict=True):
-        _draw_bytes(left, record, marker)
-        _draw_times(right, record, marker)
-    _finish(left, deepest, "Bytes", "MB a step, busiest link direction")
-    _finish(right, deepest, "Products", "ms a step, one party")
-    figure.supxlabel(_caption(records), fontsize=8, color=_INK.text, alpha=0.75, x=0.01, ha="left", parse_math=False)
-    return figure
-
-
-def _draw_bytes(axes: "Axes", record: Record, marker: str) -> None:
-    depths = record["depths"]
-    places = [depth["secret_layers"] for depth in depths]
-    secret = [depth["busiest_bytes"] / 1e6 for depth in depths]
-    least = [depth["least"]["busiest_bytes"] / 1e6 for depth in depths]
-    server = record["server"]["busiest_bytes"] / 1e6
-    # the plan as it is does not grow: whatever the neutral server computes, the same messages travel
-    axes.plot(
-        places, [server] * len(places), color=SPLIT, linewidth=1.8, marker=marker, markersize=4, label="on server"
-    )
-    axes.fill_between(places, least, secret, color=_SECRET, alpha=0.2, linewidth=0, label="masked once")
-    axes.plot(places, secret, color=_SECRET, linewidth=1.8, marker=marker, markersize=5, label="on shares")
-    _name_line(axes, places[-1], secret[-1], f"{record['plan']}\n{secret[-1]:.3g} MB", _SECRET, 1)
-    _name_line(axes, places[-1], server, f"{record['plan']}\n{server:.3g} MB", SPLIT, -1)
-
-
-def _draw_times(axes: "Axes", record: Record, marker: str) -> None:
-    places = [depth["secret_layers"] for depth in record["depths"]]
-    lines: tuple[tuple[str, str, str, Literal[-1, 1]], ...] = (
-        ("plain_ms", PLAIN, "plain, TensorFlow", -1),
-        ("ring_ms", _SECRET, "ring, on shares", 1),
-    )
-    for key, colour, label, side in lines:
-        spreads = [Spread(**depth[key]) for depth in record["depths"]]
-        middle = [spread.median for spread in spreads]
-        below = [spread.median - spread.lowest for spread in spreads]
-        above = [spread.highest - spread.median for spread in spreads]
-        axes.errorbar(
-            places,
-            middle,
-            yerr=(below, above),
-            color=colour,
-            linewidth=1.8,
-            elinewidth=1,
-            capsize=2.5,
-            marker=marker,
-            markersize=5,
-            label=label,
+    reference, *_ = record["variants"]
+    deepest = max(variant["depth"] for variant in record["variants"])
+    left.axhline(reference["seconds"]["median"], color=SPLIT, linewidth=1.8)
+    right.axhline(_megabytes(reference, record), color=SPLIT, linewidth=1.8)
+    for axes, height in ((left, reference["seconds"]["median"]), (right, _megabytes(reference, record))):
+        write_label(axes, reference["name"], 1.0, height, SPLIT, offset=(0, -8))
+    for form in dict.fromkeys(variant["gradient"] for variant in record["variants"][1:]):
+        variants = [one for one in record["variants"] if one["gradient"] == form and not one["reference"]]
+        places, colour = [float(one["depth"]) for one in variants], _COLOURS[form]
+        draw_points(left, places, [one["seconds"] for one in variants], colour)
+        sent = [_megabytes(one, record) for one in variants]
+        right.plot(places, sent, color=colour, linewidth=1.8, marker="o", markersize=4)
+        right.plot(
+            places, [_megabytes(one, record, "forecast") for one in variants], "x", color=_INK.text, markersize=7
         )
-        _name_line(axes, places[-1], middle[-1], f"{record['plan']}\n{duration(middle[-1] / 1e3)}", colour, side)
-
-
-def _name_line(axes: "Axes", place: float, height: float, text: str, colour: str, side: Literal[-1, 1]) -> None:
-    """Beside the line's end, above (1) or below (-1) it: two lines that end together keep their names apart."""
-    axes.annotate(
-        text,
-        (place, height),
-        xytext=(6, -3 * side),
-        textcoords="offset points",
-        va="bottom" if side > 0 else "top",
-        fontsize=8,
-        color=colour,
-        parse_math=False,
-    )
+        for axes, height in ((left, variants[-1]["seconds"]["median"]), (right, sent[-1])):
+            write_label(axes, form, places[-1], height, colour, offset=(8, _SIDE[form]))
+    _finish(left, deepest, "Time", "seconds an epoch")
+    _finish(right, deepest, "Bytes (×: forecast)", "MB a step, all links")
+    figure.supxlabel(_caption(record), fontsize=8, color=_INK.text, alpha=0.75, x=0.01, ha="left", parse_math=False)
+    return figure
 
 
 def _finish(axes: "Axes", deepest: int, title: str, unit: str) -> None:
@@ -133,124 +92,74 @@ def _finish(axes: "Axes", deepest: int, title: str, unit: str) -> None:
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    axes.set_ylim(low / 1.6, high * 1.8)  # room for the names above the highest line and below the lowest
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_ylim(low / 1.4, high * 1.2)  # room for the name below the reference's line
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain)
     axes.set_xticks(range(1, deepest + 1))
-    axes.set_xlim(0.8, deepest + 0.75)  # room for the names at the lines' ends
+    axes.set_xlim(0.9, deepest + 0.5)  # room for the names at the lines' ends
     axes.set_facecolor(_INK.paper)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_INK.line)
     axes.tick_params(colors=_INK.text, labelsize=9, length=0, which="both")
     axes.grid(visible=True, color=_INK.line, linewidth=0.7, alpha=0.7)
     axes.set_axisbelow(True)
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK.text, pad=26)
-    axes.set_xlabel("secret layers (1 = beaver)", color=_INK.text, fontsize=9.5)
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK.text)
+    axes.set_xlabel("i, layers computed on shares", color=_INK.text, fontsize=9.5)
     axes.set_ylabel(unit, color=_INK.text, fontsize=9.5)
-    handles, labels = axes.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))  # several plans, one entry a method
-    axes.legend(
-        once.values(),
-        once.keys(),
-        loc="lower left",
-        bbox_to_anchor=(-0.02, 1.0),
-        ncols=3,
-        frameon=False,
-        fontsize=8.5,
-        labelcolor=_INK.text,
-        borderaxespad=0,
-        columnspacing=1.0,
-        handlelength=1.6,
-    )
 
 
-def _caption(records: list[Record]) -> str:
-    shapes = [
-        f"{one['plan']} {_shape(one)}, {one['shape']['rows']:,} rows, {one['shape']['parties']} parties"
-        for one in records
-    ]
-    repeats = sorted({record["repeats"] for record in records})
-    return (
-        "; ".join(shapes)
-        + f"\nmedian, lowest and highest of {' or '.join(map(str, repeats))} repeats; two secret layers and more: cost model"
-    )
-
-
-def _part(record: Record) -> str:
-    shape, server, depths = record["shape"], record["server"], record["depths"]
-    first, last, layers = depths[0], depths[-1], len(record["depths"])
-    head = [
-        "secret layers",
-        "on the server",
-        "MB, busiest link",
-        "to the plan as it is",
-        "MB, all links",
-        "masked once, MB, all links",
-        "ring ms",
-        "same products plain, ms",
-        "ring to plain",
-    ]
-    as_it_is = [
-        f"{server['protocol']}, {server['ring_bits']}-bit ring, {server['cut_dtype']} at the cut: the plan as it is",
-        _kept(0, layers),
-        _megabytes(server["busiest_bytes"]),
-        ratio(1.0),
-        _megabytes(server["all_bytes"]),
-        "–",
-        "–",
-        "–",
-        "–",
-    ]
-    rows = [as_it_is, *(_row(depth, server, layers) for depth in depths)]
-    found = [
-        f"### {record['plan']}: {_shape(record)}, {shape['rows']:,} rows a step, {shape['parties']} parties\n",
-        markdown_table(head, rows),
-    ]
-    if layers > 1:
-        ring, plain = (last[key]["median"] for key in ("ring_ms", "plain_ms"))
-        more = last["busiest_bytes"] / first["busiest_bytes"]
-        least = last["least"]["busiest_bytes"] / first["busiest_bytes"]
-        found.append(
-            f"With every layer on shares the busiest link carries {more:.3g} times what it does with one ({least:.3g} times "
-            f"masked once), and the ring takes {three_digits(ring / first['ring_ms']['median'])} times as long: {duration(ring / 1e3)}, where "
-            f"the same products take {duration(plain / 1e3)} in the clear.\n"
-        )
-    return "\n".join(found)
-
-
-def _row(depth: dict[str, Any], server: dict[str, Any], layers: int) -> list[str]:
-    kind = "protocol `beaver`" if depth["kind"] == "protocol" else "cost model"
-    return [
-        f"{depth['secret_layers']}: {kind}",
-        _kept(depth["secret_layers"], layers),
-        _megabytes(depth["busiest_bytes"]),
-        ratio(depth["busiest_bytes"] / server["busiest_bytes"]),
-        _megabytes(depth["all_bytes"]),
-        _megabytes(depth["least"]["all_bytes"]),
-        *(_spread(depth[key]) for key in ("ring_ms", "plain_ms", "ring_to_plain")),
-    ]
-
-
-def _kept(secret_layers: int, layers: int) -> str:
-    """Whose products the server computes; layer 1 is always the parties'."""
-    first = max(secret_layers, 1) + 1
-    if first > layers:
-        return "the activation" if layers == 1 else "nothing"
-    return f"layer {first}" if first == layers else f"layers {first} to {layers}"
-
-
-def _shape(record: Record) -> str:
+def _head(record: Record) -> str:
     shape = record["shape"]
-    return f"{shape['columns']}-{shape['widths']}"
+    return (
+        f"### {record['plan']}: {shape['columns']}-{shape['widths']}, {shape['rows']:,} {record['rows_are']} rows, "
+        f"{record['steps']} steps of {shape['batch_rows']:,}, {shape['parties']} parties\n"
+    )
 
 
-def _megabytes(count: float) -> str:
-    return three_digits(count / 1e6)
+def _table(record: Record) -> str:
+    head = [
+        "variant",
+        "on shares",
+        "seconds an epoch",
+        "over masked_sum",
+        "MB a step, all links",
+        "forecast",
+        "MB a step, busiest link",
+        "rounds a step",
+        "forecast",
+    ]
+    return markdown_table(head, [_row(variant, record) for variant in record["variants"]])
 
 
-def _spread(noted: dict[str, Any]) -> str:
-    spread = Spread(**noted)
-    return f"{three_digits(spread.median)} ({three_digits(spread.lowest)}–{three_digits(spread.highest)})"
+def _row(variant: dict[str, Any], record: Record) -> list[str]:
+    steps = record["steps"]
+    return [
+        variant["name"],
+        ", ".join(variant["activations"]) or "–",
+        _spread(variant["seconds"]),
+        ratio(1.0) if variant["reference"] else f"{_spread(variant['over_reference'])} ×",
+        three_digits(_megabytes(variant, record)),
+        three_digits(_megabytes(variant, record, "forecast")),
+        three_digits(variant["busiest_bytes"]["measured"] / steps / 1e6),
+        *(f"{variant['rounds'][key] / steps:.4g}" for key in ("measured", "forecast")),
+    ]
 
 
-def _cycled(count: int) -> list[str]:
-    return [_MARKERS[number % len(_MARKERS)] for number in range(count)]
+def _megabytes(variant: dict[str, Any], record: Record, key: str = "measured") -> float:
+    """A step's, on all links."""
+    count: float = variant["all_bytes"][key] / record["steps"] / 1e6
+    return count
+
+
+def _spread(noted: dict[str, float]) -> str:
+    low, middle, high = (three_digits(noted[key]) for key in ("lowest", "median", "highest"))
+    return f"{middle} ({low}–{high})"
+
+
+def _caption(record: Record) -> str:
+    shape = record["shape"]
+    return (
+        f"plan {record['plan']}, {shape['columns']}-{shape['widths']}, {shape['rows']:,} {record['rows_are']} rows, {shape['parties']} parties; "
+        f"median, lowest and highest of {record['repeats']} × {record['epochs']} epochs"
+    )

@@ -12,11 +12,14 @@ _INTRODUCTION = """## Parity: the split network against the plain one
 Both start from the same weights and see the same batches; a gap (split less plain) is what fixed point, masks and the type of the
 tensors at the cut cost. Scores are of the test rows, the training loss is the last epoch's mean. Medians over seeds. The spread
 over seeds of the split score itself is what a gap is to be judged by: it is what another start of the same network changes.
+On shares: i is the number of layers whose products the parties compute together; what is before the cut has its activation there too,
+and the plain network has the same activation. Where nothing else is said the gradient at the cut is open and first-layer weights
+are the parties' own.
 """
 
 
 def section(records: list[Record], plots: Path) -> str:
-    """Markdown: a row per plan, protocol, ring, type at the cut and score, over the newest record of each seed.
+    """Markdown: a row per plan, protocol, parties, what is on shares, ring, type at the cut and score, over the newest record of each seed.
 
     Args:
       records: of `run_parity`, oldest first; plots: unused, this section is a table.
@@ -30,6 +33,8 @@ def section(records: list[Record], plots: Path) -> str:
     head = [
         "plan",
         "protocol",
+        "parties",
+        "on shares",
         "ring, f",
         "at the cut",
         "measured",
@@ -49,13 +54,16 @@ def _rows(family: list[Record]) -> list[list[str]]:
     measured = {
         name: [record["scores"][name] for record in family if name in record["scores"]] for name in one["scores"]
     }
-    measured["training loss"] = [record["training_loss"] for record in family]
+    if losses := [record["training_loss"] for record in family if "training_loss" in record]:
+        measured["training loss"] = losses
     for name, scores in measured.items():
         split, plain, gaps = ([each[key] for each in scores] for key in ("split", "plain", "gap"))
         found.append(
             [
                 one["plan"],
                 f"`{one['protocol']}`",
+                str(one.get("parties", DASH)),
+                _on_shares(one),
                 f"{one['ring_bits']} bits, f = {one['fractional_bits']}",
                 one["cut_dtype"],
                 name,
@@ -68,6 +76,20 @@ def _rows(family: list[Record]) -> list[list[str]]:
             ]
         )
     return found
+
+
+def _on_shares(record: Record) -> str:
+    """Such as "i = 2: 8 square; gradient, weights"; records of older versions know i = 1 alone."""
+    layers = record.get("secret_layers", [])
+    shared = [name for name in ("gradient", "weights") if record.get(name) == "shared"]
+    found = f"i = {len(layers) + 1}" + (": " if layers or shared else "")
+    found += "; ".join([", ".join(map(_layer, layers))] * bool(layers) + [", ".join(shared)] * bool(shared))
+    return found if record.get("server", True) else f"{found}; no server"
+
+
+def _layer(layer: Record) -> str:
+    approximates = f" {layer['approximates']} to ±{layer['interval']:g}" if layer["approximates"] else ""
+    return f"{layer['width']} {layer['activation']}{approximates}"
 
 
 def _deviation(values: list[float]) -> str:

@@ -67,12 +67,12 @@ def privacy_section(record: RunRecord) -> PrivacySection:
     """Everything the page says of attacks; empty lists where none was run."""
     judged = [(attack, verdict(attack)) for attack in attacks_of(record)]
     logged = circumstances(record)
-    lines, found = logged.get("image"), findings(judged)
+    lines, found, facts = logged.get("image"), findings(judged), _plan_facts(record, logged)
     return PrivacySection(
         failure=failure(record),
         setting=_setting(judged, logged),
         findings=found,
-        advice=advice(judged, _plan_facts(record, logged)),
+        advice=advice(judged, facts),
         table=tuple(_line(attack, found) for attack, found in judged if attack.measure != "mse"),
         notes=tuple(
             dict.fromkeys(
@@ -83,7 +83,7 @@ def privacy_section(record: RunRecord) -> PrivacySection:
         )
         + _nothing_beyond(judged),
         skipped=tuple(dict.fromkeys(_skipped(*line) for line in skipped_of(record))),
-        received=_received(logged),
+        received=_received(logged, facts.cut),
         recording=_recording(logged),
         local_dp=_local_dp(record),
         price=_price(record, found),
@@ -178,7 +178,7 @@ def _alike(found: Mapping[str, float], linear: Mapping[str, float]) -> bool:
     return found.keys() == linear.keys() and all(abs(found[one] - linear[one]) < _SHOWN for one in found)
 
 
-def _received(logged: Mapping[str, Any]) -> tuple[tuple[str, str, str, str, str], ...]:
+def _received(logged: Mapping[str, Any], cut: int) -> tuple[tuple[str, str, str, str, str], ...]:
     rows = []
     for role, kinds in _mapping(logged.get("received")).items():
         for kind, counted in _mapping(kinds).items():
@@ -186,7 +186,7 @@ def _received(logged: Mapping[str, Any]) -> tuple[tuple[str, str, str, str, str]
             rows.append(
                 (
                     str(role),
-                    words.RECEIVED_WORDS.get(str(kind), str(kind)),
+                    words.received_words(str(kind), cut),
                     quantities.count(_whole(counts.get("messages"))),
                     quantities.count(_whole(counts.get("numbers"))),
                     quantities.payload(_whole(counts.get("bytes"))),
@@ -250,7 +250,7 @@ def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
     """From the run's plan where it is there, else from the summary."""
     path = record.directory / "plan.toml"
     plan = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    widths = record.network.get("widths")
+    widths, first = record.network.get("widths"), _mapping(plan.get("first_layer"))
     return PlanFacts(
         widths=tuple(width for width in widths if isinstance(width, int)) if isinstance(widths, Sequence) else (),
         columns=_whole(logged.get("columns")),
@@ -259,6 +259,10 @@ def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
         protection=_mapping(plan.get("protection")),
         defender=_mapping(plan.get("defender")),
         party_columns=tuple(party.columns for party in record.parties if party.columns),
+        protocol=str(first.get("protocol", "masked_sum")),
+        gradient=str(first.get("gradient", "open")),
+        weights=str(first.get("weights", "own")),
+        secret_layers=len(plan.get("secret_layers", [])),
     )
 
 

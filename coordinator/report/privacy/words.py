@@ -27,6 +27,7 @@ _ATTACKS = {
     "label_direction": "direction of the gradient",
     "label_line": "whether gradients lie on one line",
     "label_ridge": "linear reader of the gradient",
+    "label_summed": "gradient of its own weights, step by step",
     "peer_block": "linear reader of h₁, own part taken out",
     "peer_block_mlp": "neural reader of h₁, own part taken out",
     "equality_solving": "equations from predictions",
@@ -45,7 +46,17 @@ RECEIVED_WORDS = {
     "cut_gradient": "∂L/∂z₁, the gradient of the first layer",
     "defender_share": "masked shares of the defenders' gradients at h₁; their sum over the parties is readable",
     "first_activation": "h₁, the first activation, revealed for the defender",
+    "gradient_share": "its share of ∂L/∂z₁: uniform words",
+    "first_gradient": "shares of the gradient of its own first-layer weights, a sum over the rows of a step",
+    "output": "shares of the network's outputs on rows it is evaluated on; their sum, with its own, is the output",
 }
+_SUMMED = "label_summed"
+_CUT_ONLY = {
+    "cut_gradient": "∂L/∂z₁, the gradient at the cut",
+    "first_activation": "h₁, the first activation above the cut, revealed for the defender",
+}
+"""In the place of those above where the first layer that the neutral server sees is not the first."""
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def role_words(role: str) -> str:
@@ -56,6 +67,19 @@ def role_words(role: str) -> str:
         if role.startswith(name):
             return f"{words} ({role.removeprefix(name).strip(' :/-()')})"
     return role
+
+
+def received_words(kind: str, cut: int) -> str:
+    """What a kind of message holds; ``cut`` is the number of the first layer that the neutral server sees."""
+    if cut == 1 or kind == "first_gradient":
+        return RECEIVED_WORDS.get(kind, kind)
+    return at_cut(_CUT_ONLY.get(kind, RECEIVED_WORDS.get(kind, kind)), cut)
+
+
+def at_cut(text: str, cut: int) -> str:
+    """ "z₁" and "h₁" as those of layer ``cut``."""
+    number = str(cut).translate(_SUBSCRIPTS)
+    return text.replace("z₁", f"z{number}").replace("h₁", f"h{number}")
 
 
 def target_words(target: str) -> str:
@@ -80,9 +104,14 @@ def sentence(attack: AttackRecord) -> str:
             f"{interval(found)}; {guess} {percent(plain.value)}."
         )
     if attack.measure == "auc":
+        alone = (
+            "from its own columns and the leaked labels alone it would be"
+            if attack.attack == _SUMMED
+            else "guessing would be"
+        )
         return (
             f"Shown one record of either class, the reader tells which is which in {percent(found.value)} of cases"
-            f"{interval(found)}; guessing would be {percent(plain.value)}."
+            f"{interval(found)}; {alone} {percent(plain.value)}."
         )
     if attack.measure == "ssim":
         return (

@@ -48,3 +48,59 @@ def test_gradients_go_to_parties_while_their_weights_move(saw, protection, told)
 def test_beaver_adds_its_openings_and_its_dealer(saw):
     told = saw(TEXT.replace("masked_sum", "beaver"))
     assert ("dealer (coordinator)", "the randomness of all triples") in told
+
+
+def on_shares(gradient="open", weights="own", layers=0, widths=(8, 8)):
+    return plan_toml(
+        "p",
+        [part("a", "wine", "alcohol"), part("b", "wine", "ash", label="target")],
+        protocol="beaver",
+        widths=widths,
+        activations=("tanh",) * len(widths),
+        on_shares={"gradient": gradient, "weights": weights},
+        secret_layers=({"width": 4, "activation": "square"},) * layers,
+    )
+
+
+OWN = ("every party", "Xⱼᵀ(∂L/∂z) of its own first-layer weights, summed over the rows of a mini-batch")
+PROOF = ("every party", "whether every checked layer on shares kept its interval: one bit a layer and mini-batch")
+OPENED = ("every party", "E = X − U once, and in every round of a mini-batch values on shares less a mask each")
+
+
+def test_a_shared_gradient_goes_to_no_party(saw):
+    told = saw(on_shares("shared", "shared"))
+    assert ("first party of the plan", "∂L/∂z₁ of every mini-batch less the other parties' shares") in told
+    assert ("every other party", "a seed, and that a step is done") in told
+    assert ("every party", "∂L/∂z₁ of every mini-batch") not in told
+    assert OWN not in told
+    assert PROOF not in told  # there is no layer whose range is proved
+    assert OPENED in told
+    assert ("dealer (coordinator)", "all masks, and what is derived from them") in told
+
+
+def test_weights_of_its_own_tell_a_party_their_gradient(saw):
+    assert OWN in saw(on_shares("shared", "own"))
+    assert OWN in saw(on_shares("open", "own", 1))
+    assert OWN not in saw(on_shares("open", "shared", 1))
+    assert OWN not in saw(TEXT)  # in masked_sum and beaver the open gradient is told
+
+
+@pytest.mark.parametrize(("layers", "number"), [(1, "₂"), (2, "₃")])
+def test_layers_before_the_cut_move_what_the_server_sees(saw, layers, number):
+    told = saw(on_shares("open", "own", layers))
+    assert told[0] == (
+        "neutral server",
+        f"z{number}, the output of the first layer it sees, of every mini-batch, h{number}…h_L, ∂L/∂h_L",
+    )
+    assert ("every party", f"∂L/∂z{number} of every mini-batch") in told
+    assert PROOF in told
+    assert not any("z₁" in what for _, what in told)
+
+
+def test_without_a_server_nobody_sees_an_output_in_training(saw):
+    told = saw(on_shares("shared", "shared", 1, widths=()))
+    assert "neutral server" not in {role for role, _ in told}
+    assert told[0] == ("label holder", "the network's outputs on rows it is evaluated on and predicts for")
+    assert ("coordinator", "sealed envelopes of the parties") in told
+    assert PROOF in told
+    assert OWN in saw(on_shares("shared", "own", 1, widths=()))

@@ -1,35 +1,35 @@
-"""`tertium bench depth`: its cases, its clock, and its figures against their parts."""
+"""`tertium bench depth`: its variants, what it reads of a run's events, and one bench of a small plan through."""
 
 import json
 
-import numpy as np
 import pytest
 from command_line import tertium_here
 
-from coordinator.forecast import forecast
-from coordinator.local.federation import local_table
-from coordinator.local.tables import table_size
 from coordinator.plan import parse_plan
 from coordinator.sweeps import depth as bench
 from coordinator.sweeps.bench_log import BenchLog, Spread
-from coordinator.sweeps.depth import DepthCase, case_of, measure_depth, paper_cases, time_products
-from coordinator.sweeps.secret_layers import opened_words, secret_links, secret_products, server_links
+from coordinator.sweeps.depth import DepthFigures, MeasuredRun, measured_run, run_depth
+from coordinator.sweeps.depth_variants import LEARNING_RATE, depth_variants
 from kernel.errors import BadInputError, SettingsError
-from kernel.ring import multiply_add
+from kernel.plan_message import check_plan_message
 
-REPEATS = 3
 DEPTH_PLAN = """
 name = "depth"
-epochs = 1
+epochs = 9
 batch_rows = 60
+micro_batches = 2
 
 [network]
 widths = [6, 4, 2]
-activations = ["tanh", "tanh", "tanh"]
+activations = ["tanh", "relu", "sigmoid"]
 
 [optimizer]
-name = "sgd"
+name = "adam"
 learning_rate = 0.1
+
+[protection]
+row_norm = 2.0
+weight_norm = 2.0
 
 [[parties]]
 name = "a"
@@ -42,152 +42,197 @@ name = "b"
 table = "breast_cancer"
 columns = ["mean smoothness..mean concavity"]
 """
+SECRET_PLAN = DEPTH_PLAN.split("[protection]")[0].replace("micro_batches = 2", "").replace(
+    "[network]\nwidths = [6, 4, 2]\nactivations = [\"tanh\", \"relu\", \"sigmoid\"]",
+    '[first_layer]\nprotocol = "beaver"\nweights = "shared"\n\n[[secret_layers]]\nwidth = 6\nactivation = "poly3"\n'
+    'approximates = "relu"\ninterval = 16\n\n[network]\nwidths = [4, 2]\nactivations = ["relu", "sigmoid"]',
+).replace('"adam"\nlearning_rate = 0.1', '"momentum"\nlearning_rate = 0.125\nmomentum = 0.875') + (
+    "[[parties]]" + DEPTH_PLAN.split("[[parties]]", 1)[1]
+)  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def case():
-    return DepthCase(parse_plan(DEPTH_PLAN), 60, (4, 3))
+def variants(text=DEPTH_PLAN, gradients=("open", "shared"), **options):
+    return depth_variants(text, "the plan", gradients, epochs=3, **options)
 
 
-@pytest.fixture(scope="module")
-def figures(case):
-    return measure_depth(case, REPEATS)
-
-
-def test_the_paper_shapes():
-    fraud, distress = paper_cases(2)
-    assert (fraud.rows, fraud.encoded_columns, fraud.plan.network.widths) == (5000, (14, 14), (8, 8))
-    assert (distress.rows, distress.encoded_columns, distress.plan.network.widths) == (2570, (278, 277), (400, 16, 8))
-    for case in paper_cases(5):
-        assert len(case.plan.parties) == len(case.encoded_columns) == 5
-        assert sum(case.encoded_columns) in (28, 555)
-        assert case.plan.batch_rows == case.rows
-
-
-@pytest.mark.parametrize("parties", [0, 1, 29])
-def test_columns_that_cannot_be_shared_out_are_refused(parties):
-    with pytest.raises(SettingsError, match=f"{parties} parties cannot share the 28 columns of fraud; say 2 to 28"):
-        paper_cases(parties)
-
-
-def test_a_plans_case_is_its_tables_and_its_batch():
-    plan = parse_plan(DEPTH_PLAN)
-    rows, _ = table_size("breast_cancer", local_table(plan, "breast_cancer"), plan.parties[0].columns)
-    assert rows == 569
-    assert case_of(plan) == DepthCase(plan, 60, (4, 3))
-    whole = plan.model_copy(update={"batch_rows": 10_000})
-    assert case_of(whole).rows == rows - round(0.2 * rows)  # a batch has no more rows than there are to train
-
-
-def test_bytes_are_those_of_the_model_and_of_the_plan_as_it_is(case, figures):
-    message, columns, widths = case.plan.message(), case.encoded_columns, case.plan.network.widths
-    as_planned = forecast(message, case.rows, columns).epoch_bytes
-    assert figures["server"]["all_bytes"] == sum(as_planned.values())
-    assert figures["server"]["busiest_bytes"] == max(as_planned.values())
-    assert [depth["kind"] for depth in figures["depths"]] == ["protocol", "model", "model"]
-    for number, depth in enumerate(figures["depths"], 1):
-        server = server_links(message, case.rows, columns, number)
-        for once, found in ((False, depth), (True, depth["least"])):
-            links = server + secret_links(message, case.rows, columns, number, masked_once=once)
-            assert found["all_bytes"] == links.total()
-            assert found["busiest_bytes"] == links[found["busiest_link"]] == max(links.values())
-        assert depth["all_bytes"] == depth["server_bytes"] + depth["secret_bytes"]
-        products = secret_products(case.rows, sum(columns), widths, number)
-        assert depth["opened_words"] == opened_words(products, masked_once=False)
-
-
-def test_each_layer_more_costs_more(figures):
-    """Of bytes, which are counted; the clock is asked for no order."""
-    for key in ("all_bytes", "busiest_bytes", "opened_words"):
-        counts = [depth[key] for depth in figures["depths"]]
-        assert counts == sorted(set(counts)), key
-    assert figures["depths"][0]["least"]["all_bytes"] == figures["depths"][0]["all_bytes"]  # beaver opens F alone
-    assert all(depth["least"]["all_bytes"] < depth["all_bytes"] for depth in figures["depths"][1:])
-
-
-def test_the_products_of_the_deepest_step_are_listed(case, figures):
-    expected = secret_products(case.rows, 7, case.plan.network.widths, 3)
-    assert [(one["layer"], one["kind"], one["shape"]) for one in figures["products"]] == [
-        (one.layer, one.kind, one.shape) for one in expected
+def test_the_cut_moves_over_all_layers():
+    reference, *others = variants()[:-1]
+    assert (reference.reference, reference.name, reference.plan.first_layer.protocol) == (
+        True,
+        "masked_sum, open",
+        "masked_sum",
+    )
+    assert [one.name for one in others] == [
+        f"i = {depth}, {form}" for form in ("open", "shared") for depth in (1, 2, 3)
     ]
-    for one in figures["products"]:
-        for spread in (one["ring_ms"], one["plain_ms"]):
-            assert isinstance(spread, Spread)
-            assert spread.n == REPEATS
-            assert 0 < spread.lowest <= spread.median <= spread.highest
+    for one in (reference, *others):
+        secret, network = one.plan.secret_layers, one.plan.network
+        assert [*(layer.width for layer in secret), *network.widths] == [6, 4, 2]
+        assert len(secret) == one.depth - 1
+        assert network.activations == ("tanh", "relu", "sigmoid")[one.depth - 1 :]
+        assert {layer.activation for layer in secret} <= {"square"}
+        assert (one.plan.optimizer.name, one.plan.optimizer.learning_rate) == ("sgd", LEARNING_RATE)
+        assert (one.plan.epochs, one.plan.micro_batches, one.plan.protection.row_norm) == (3, 1, None)
+        check_plan_message(one.plan.message())
+        assert parse_plan(one.text) == one.plan
 
 
-def test_a_steps_time_is_the_sum_of_its_products(case, monkeypatch):
-    """A clock that moves one second a look: each call takes 1000 ms, so a step takes as many as it has calls."""
-    seconds = iter(range(10**6))
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: float(next(seconds)))
-    figures = measure_depth(case, 2)
-    # two of every triple of matrices, one of every element-wise and local product; in the order of secret_layers' table
-    calls = [2, (4 + 3) + (1 + 1) + 2, (6 + 9) + (6 + 4)]
-    for number, (depth, in_ring) in enumerate(zip(figures["depths"], calls, strict=True), 1):
-        in_float = len(secret_products(case.rows, 7, case.plan.network.widths, number))
-        assert depth["ring_ms"] == Spread(*[1000.0 * in_ring] * 5, 2)
-        assert depth["plain_ms"] == Spread(*[1000.0 * in_float] * 5, 2)
-        assert depth["ring_to_plain"].median == in_ring / in_float
+def test_a_secret_plan_keeps_its_own_layers_optimizer_and_form_of_weights():
+    """Its secret layer is at the server where the cut comes before it, and as it is everywhere else."""
+    reference, first, second, third, alone = variants(SECRET_PLAN, ("shared",))
+    assert (reference.plan.network.widths, reference.plan.network.activations) == (
+        (6, 4, 2),
+        ("sigmoid", "relu", "sigmoid"),
+    )
+    assert first.plan.network == reference.plan.network
+    assert second.plan == parse_plan(SECRET_PLAN.replace("epochs = 9", "epochs = 3\nbarrier_every_epochs = 3").replace(
+        'weights = "shared"', 'weights = "shared"\ngradient = "shared"'))  # fmt: skip
+    assert [layer.activation for layer in third.plan.secret_layers] == ["poly3", "square"]
+    assert [one.plan.first_layer.weights for one in (reference, first, second, third)] == [
+        "own",
+        "shared",
+        "shared",
+        "shared",
+    ]
+    assert third.name == "i = 3, shared, weights shared"
+    assert {one.plan.optimizer.name for one in (reference, first, second, third)} == {"momentum"}
+
+    assert alone.name == "i = 4, no server, weights shared"
 
 
-def test_what_is_timed_is_the_product_itself(monkeypatch):
-    """Ring calls against Python's integers, plain calls against float64."""
-    results, operands = [], []
-    monkeypatch.setattr(bench, "_milliseconds", lambda call: results.append(call()) or 1.0)
-
-    class Watched(np.random.Generator):
-        def integers(self, *args, **kwargs):
-            operands.append(super().integers(*args, **kwargs))
-            return operands[-1]
-
-        def standard_normal(self, *args, **kwargs):
-            operands.append(super().standard_normal(*args, **kwargs))
-            return operands[-1]
-
-    total_before = []
-
-    def watched_multiply_add(left, right, total):
-        total_before.append(total.copy())
-        multiply_add(left, right, total)
-        return total
-
-    monkeypatch.setattr(bench, "multiply_add", watched_multiply_add)
-    monkeypatch.setattr(bench.np.random, "default_rng", lambda seed: Watched(np.random.PCG64(seed)))
-    times = time_products(secret_products(6, 4, [3, 2], 2)[:3], 1)  # forward, and square and cube of one shape
-    assert times.ring == times.plain == {(6, 4, 3): [1.0], (6, 3): [1.0]}
-    left, right, _, x, theta, e, u, f, v, c, one, other = operands
-    product, plain, elements, plain_elements = results
-    exact = np.array(total_before[0], object) + np.array(left, object) @ np.array(right, object)
-    assert product.tolist() == (exact % 2**64).tolist()
-    np.testing.assert_allclose(plain.numpy(), x.astype(float) @ theta.astype(float), rtol=1e-5, atol=1e-6)
-    e, u, f, v, c = (np.array(words, object) for words in (e, u, f, v, c))
-    assert elements.tolist() == ((e * f + e * v + u * f + c) % 2**64).tolist()
-    np.testing.assert_array_equal(plain_elements.numpy(), one * other)
+def test_the_last_depth_is_without_a_neutral_server():
+    alone = variants()[-1]
+    assert (alone.name, alone.depth, alone.plan.serverless, alone.plan.network.head_interval) == (
+        "i = 4, no server",
+        4,
+        True,
+        32,
+    )
+    assert [layer.width for layer in alone.plan.secret_layers] == [6, 4, 2]
+    check_plan_message(alone.plan.message())
+    regression = DEPTH_PLAN.replace('"sigmoid"]\n', '"sigmoid"]\nloss = "regression"\n')
+    assert not any(one.plan.serverless for one in variants(regression))
+    assert not any(one.plan.serverless for one in variants(gradients=("open",)))
+    cubic = variants(activation="poly3")[-1].plan.secret_layers
+    assert {(layer.activation, layer.approximates, layer.interval) for layer in cubic} == {("poly3", "sigmoid", 32)}
 
 
-def test_no_repeat_is_refused(case):
-    with pytest.raises(BadInputError, match="0 repeats measure nothing"):
-        measure_depth(case, 0)
+def test_what_cannot_be_compared_is_a_sentence():
+    for gradients in ((), ("open", "open")):
+        with pytest.raises(SettingsError, match="name each form of the gradient once"):
+            variants(gradients=gradients)
+    with pytest.raises(
+        SettingsError, match=r"with the cut at layer 3: .* lower batch_rows or the secret layers' widths"
+    ):
+        variants(DEPTH_PLAN.replace("batch_rows = 60", "batch_rows = 60_000"), ("open",))
 
 
-def test_the_command_logs_a_record_and_writes_the_page(tmp_path, capfd):
+def events(seconds, *, measured=1000):
+    return [
+        {"event": "forecast", "bytes": {"a>neutral-server": 900, "neutral-server>a": 500}, "rounds": 20},
+        *(
+            {
+                "event": "epoch",
+                "seconds": one,
+                "rows": 455,
+                "rounds": 20,
+                "bytes": {"a>neutral-server": measured, "neutral-server>a": 500, "a>coordinator": 7},
+            }
+            for one in seconds
+        ),
+    ]
+
+
+def test_the_first_epoch_and_links_of_orders_are_left_out():
+    found = measured_run(events([9.0, 0.5, 0.25]))
+    assert found == MeasuredRun(
+        (0.5, 0.25), {"a>neutral-server": (900, 1000), "neutral-server>a": (500, 500)}, (20, 20), 455
+    )
+    with pytest.raises(BadInputError, match="no epoch that counts"):
+        measured_run(events([9.0]))
+    with pytest.raises(BadInputError, match="no forecast"):
+        measured_run(events([9.0, 0.5])[1:])
+
+
+def test_a_ratio_is_taken_within_its_repetition():
+    reference, first = variants(gradients=("shared",))[:2]
+    figures = DepthFigures([reference, first])
+    figures.runs[reference.name] = [measured_run(events([9, 1, 1])), measured_run(events([9, 2, 2]))]
+    figures.runs[first.name] = [measured_run(events([9, 4, 4])), measured_run(events([9, 6, 6], measured=1600))]
+    record = figures.record(columns=7, generated_rows=None)
+    assert record["shape"] == {"columns": 7, "widths": [6, 4, 2], "rows": 455, "batch_rows": 60, "parties": 2}
+    assert (record["rows_are"], record["steps"], record["epochs"], record["repeats"]) == ("real", 8, 2, 2)
+    noted, other = record["variants"]
+    assert noted["over_reference"] == Spread(1, 1, 1, 1, 1, 2)
+    assert other["over_reference"] == Spread(3.5, 3.25, 3.75, 3, 4, 2)
+    assert (other["seconds"].median, other["seconds"].n) == (5, 4)
+    assert (other["busiest_link"], other["busiest_bytes"]) == ("a>neutral-server", {"forecast": 900, "measured": 1600})
+    assert other["all_bytes"] == {"forecast": 1400, "measured": 2100}
+    assert other["rounds"] == {"forecast": 20, "measured": 20}
+
+
+def test_variants_take_turns(monkeypatch, tmp_path):
+    trained = []
+    monkeypatch.setattr(bench, "train_here", lambda text, plan, *rest, **options: trained.append(plan) or tmp_path)
+    monkeypatch.setattr(bench, "read_events", lambda file: events([9.0, 1.0, 1.0]))
+    listed, said = variants(gradients=("open",)), []
+    figures = run_depth(listed, 2, tmp_path, said.append)
+    assert trained == [one.plan for one in listed] * 2
+    assert {len(runs) for runs in figures.runs.values()} == {2}
+    assert said[0] == "depth: masked_sum, open, 1 of 2"
+    for repeats, epochs in ((0, 3), (1, 1)):
+        with pytest.raises(BadInputError, match="measure nothing"):
+            run_depth(depth_variants(DEPTH_PLAN, "the plan", ["open"], epochs=epochs), repeats, tmp_path, said.append)
+
+
+def test_a_range_that_is_left_stops_one_variant_only(monkeypatch, tmp_path):
+    """Noted once, and not tried again; the reference has no range, and what stops it stops the bench."""
+    listed, tried = variants(gradients=("shared",)), []
+
+    def train(text, plan, *rest, **options):
+        tried.append(plan)
+        if plan.serverless:
+            raise BadInputError("party-a: the label head left [-32, 32]; scale columns (resume with `tertium run`)")
+        return tmp_path
+
+    monkeypatch.setattr(bench, "train_here", train)
+    monkeypatch.setattr(bench, "read_events", lambda file: events([9.0, 1.0, 1.0]))
+    record = run_depth(listed, 2, tmp_path, lambda said: None).record(columns=7, generated_rows=None)
+    assert record["stopped"] == {"i = 4, no server": "party-a: the label head left [-32, 32]; scale columns"}
+    assert [one["name"] for one in record["variants"]] == [one.name for one in listed[:-1]]
+    assert sum(plan.serverless for plan in tried) == 1
+    monkeypatch.setattr(bench, "train_here", lambda *rest, **options: (_ for _ in ()).throw(BadInputError("no table")))
+    with pytest.raises(BadInputError, match="no table"):
+        run_depth(listed, 1, tmp_path, lambda said: None)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--gradient", "closed"), "a gradient is open or shared, not 'closed'"),
+        (("--activation", "relu"), "shares cannot compute 'relu'"),
+        (("--generated", "100"), "the made-up table has V1, V2, … and the label y"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_trained(tmp_path, capfd, options, sentence):
+    (tmp_path / "plan.toml").write_text(DEPTH_PLAN)
+    tertium_here(capfd, "bench", "depth", tmp_path / "plan.toml", *options, "--out", tmp_path).refused(2, sentence)
+    assert not (tmp_path / "benchmarks.jsonl").exists()
+
+
+@pytest.mark.e2e
+def test_the_command_measures_what_was_forecast(tmp_path, capfd):
+    """masked_sum, and one layer under a shared gradient, each as real processes."""
     file = tmp_path / "plan.toml"
-    file.write_text(DEPTH_PLAN)
-    shown = tertium_here(capfd, "bench", "depth", file, "--repeats", 1, "--out", tmp_path / "out")
+    file.write_text(DEPTH_PLAN.replace("[6, 4, 2]", "[6]").replace('"tanh", "relu", "sigmoid"', '"tanh"'))
+    options = ("--gradient", "shared", "--epochs", 1, "--repeats", 1, "--runs", tmp_path, "--out", tmp_path / "out")
+    shown = tertium_here(capfd, "bench", "depth", file, *options)
     assert shown.code == 0, shown
-    assert all(words in shown.out for words in ("masked_sum, as is", "1: beaver", "2: cost model", "3: cost model"))
     assert f"page: {tmp_path / 'out' / 'benchmarks.md'}" in shown.out
     (record,) = BenchLog(tmp_path / "out").records("depth")
-    assert record["plan"] == "depth"
-    assert record["shape"] == {"columns": 7, "widths": [6, 4, 2], "rows": 60, "parties": 2}
     json.dumps(record)
-    page = (tmp_path / "out" / "benchmarks.md").read_text()
-    assert "## Depth" in page
-    assert (tmp_path / "out" / "benchmarks" / "depth.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_plan_has_its_own_parties(tmp_path, capfd):
-    file = tmp_path / "plan.toml"
-    file.write_text(DEPTH_PLAN)
-    tertium_here(capfd, "bench", "depth", file, "--parties", 3).refused(2, "--parties", "a plan file names its own")
+    assert [one["name"] for one in record["variants"]] == ["masked_sum, open", "i = 1, shared", "i = 2, no server"]
+    for one in record["variants"]:
+        assert one["rounds"]["measured"] == one["rounds"]["forecast"]
+        assert one["all_bytes"]["measured"] == pytest.approx(one["all_bytes"]["forecast"], rel=0.02)
+    assert "## Depth" in (tmp_path / "out" / "benchmarks.md").read_text()

@@ -83,13 +83,13 @@ def test_a_run_of_one_epoch_has_nothing_to_count():
 
 
 def test_one_epoch_more_than_is_counted_and_one_barrier():
-    beaver = parse_plan(BENCH.plan(Line("beaver", 1))[0]).first_layer.ring
+    beaver = parse_plan(BENCH.plan(Line("beaver", 1))[0]).ring
     for protocol, ring in (("masked_sum", (32, 16)), ("beaver", beaver)):
         text, plan = BENCH.plan(Line(protocol, 2))
         assert parse_plan(text) == plan
         assert (plan.first_layer.protocol, plan.epochs, plan.barrier_every_epochs) == (protocol, 5, 5)
         assert plan.micro_batches == 2
-        assert plan.first_layer.ring == ring
+        assert plan.ring == ring
 
 
 def test_the_plans_own_protocol_keeps_its_ring():

@@ -22,6 +22,20 @@ PARTIES = [
 PLAN = plan_toml("pair", PARTIES, epochs=1, widths=(4,), activations=("tanh",))
 
 
+ON_SHARES = (
+    plan_toml(
+        "shares", PARTIES, protocol="beaver", epochs=1, widths=(4,), activations=("tanh",), learning_rate=0.125
+    ).replace('"beaver"\n', '"beaver"\ngradient = "shared"\n')
+    + """
+[[secret_layers]]
+width = 6
+activation = "poly3"
+approximates = "sigmoid"
+interval = 16
+"""
+)
+
+
 def varied(protocol="masked_sum", seed=3, text=PLAN, **options):
     return parse_plan(varied_plan(text, "the plan", protocol, seed, WireOptions(**options)))
 
@@ -45,16 +59,16 @@ def test_only_what_is_asked_for_changes():
 
 def test_a_plans_own_ring_stays_with_its_own_protocol_only():
     text = own_ring(64, 28)
-    assert varied(text=text).first_layer.ring == (64, 28)
-    assert varied(text=text, fractional_bits=20).first_layer.ring == (64, 20)
-    assert varied("beaver", text=text).first_layer.ring == (64, 20)  # beaver's default, not masked_sum's 28
-    assert varied("beaver", text=text, fractional_bits=18).first_layer.ring == (64, 18)
+    assert varied(text=text).ring == (64, 28)
+    assert varied(text=text, fractional_bits=20).ring == (64, 20)
+    assert varied("beaver", text=text).ring == (64, 20)  # beaver's default, not masked_sum's 28
+    assert varied("beaver", text=text, fractional_bits=18).ring == (64, 18)
 
 
 def test_a_plan_without_a_first_layer_has_the_default():
     text = PLAN.replace('[first_layer]\nprotocol = "masked_sum"\n', "")
     assert "first_layer" not in text
-    assert varied(text=text, fractional_bits=12).first_layer.ring == (32, 12)
+    assert varied(text=text, fractional_bits=12).ring == (32, 12)
 
 
 @pytest.mark.parametrize(
@@ -80,11 +94,11 @@ def test_a_file_that_cannot_be_read_is_bad_input(tmp_path, capfd):
     tertium_here(capfd, "bench", "parity", tmp_path / "no.toml", "--out", tmp_path).refused(2, "cannot read", "no.toml")
 
 
-def left_by_a_run(directory, score, plain_score, *, baseline=True):
+def left_by_a_run(directory, score, plain_score, *, baseline=True, losses=(0.75, 0.5)):
     """Events and metrics.json as a run with its baseline leaves them; returns the directory."""
     directory.mkdir(parents=True)
     one, other = ({"auc": {"value": value, "n": 10}} for value in (score, plain_score))
-    events = [{"event": "epoch", "epoch": number, "loss": loss} for number, loss in ((1, 0.75), (2, 0.5))]
+    events = [{"event": "epoch", "epoch": number, "loss": loss} for number, loss in enumerate(losses, 1)]
     events += [{"event": "baseline", "losses": [0.7, 0.375], "scores": other}] * baseline
     (directory / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     metrics = {"run": "r", "scores": one, **({"baseline": {"scores": other}} if baseline else {})}
@@ -98,6 +112,11 @@ def test_figures_name_the_wire_and_the_family(tmp_path):
     family = figures.pop("family")
     assert figures == {
         "protocol": "masked_sum",
+        "parties": 2,
+        "secret_layers": [],
+        "gradient": "open",
+        "weights": "own",
+        "server": True,
         "seed": 8,
         "ring_bits": 32,
         "fractional_bits": 12,
@@ -108,6 +127,50 @@ def test_figures_name_the_wire_and_the_family(tmp_path):
     assert family == parity_figures(varied(seed=1, fractional_bits=12, cut_dtype="bfloat16"), run)["family"]
     for other in ({"fractional_bits": 12}, {"fractional_bits": 13, "cut_dtype": "bfloat16"}):
         assert family != parity_figures(varied(seed=8, **other), run)["family"]
+
+
+def test_figures_say_what_is_on_shares(tmp_path):
+    run = read_run(left_by_a_run(tmp_path / "run", 0.75, 0.875))
+    figures = parity_figures(varied(None, text=ON_SHARES), run)
+    wanted = {
+        "protocol": "beaver",
+        "parties": 2,
+        "secret_layers": [{"width": 6, "activation": "poly3", "interval": 16.0, "approximates": "sigmoid"}],
+        "gradient": "shared",
+        "weights": "own",
+        "server": True,
+        "ring_bits": 64,
+        "fractional_bits": 18,
+    }
+    assert {name: figures[name] for name in wanted} == wanted
+
+
+def test_a_run_whose_loss_nobody_knows_is_compared_by_its_scores(tmp_path):
+    run = read_run(left_by_a_run(tmp_path / "run", 0.75, 0.875, losses=()))
+    figures = parity_figures(varied(), run)
+    assert "training_loss" not in figures
+    assert figures["scores"]["auc"]["gap"] == -0.125
+
+
+def test_a_plan_on_shares_keeps_its_protocol(tmp_path, monkeypatch):
+    """Once a seed, whatever protocols are asked for; the plan beside it under each."""
+    trained = []
+
+    def train(text, plan, run, runs, *, resume, baseline):
+        trained.append(
+            (plan.name, plan.first_layer.protocol, plan.first_layer.gradient, plan.seed, len(plan.secret_layers))
+        )
+        return left_by_a_run(runs / str(len(trained)), 0.5, 0.5)
+
+    monkeypatch.setattr(bench, "train_here", train)
+    files = [tmp_path / "shares.toml", tmp_path / "pair.toml"]
+    for file, text in zip(files, (ON_SHARES, PLAN), strict=True):
+        file.write_text(text)
+    list(run_parity(files, ["masked_sum", "beaver"], [1, 2], tmp_path / "runs", tmp_path / "out"))
+    assert trained == [
+        *(("shares", "beaver", "shared", seed, 1) for seed in (1, 2)),
+        *(("pair", protocol, "open", seed, 0) for protocol in ("masked_sum", "beaver") for seed in (1, 2)),
+    ]
 
 
 def test_a_run_without_its_plain_network_is_refused(tmp_path):
@@ -161,6 +224,6 @@ def test_a_real_pair_agrees_and_is_on_the_page(tmp_path, capfd):
         assert score["split"] == metrics["scores"][name]["value"]
         assert score["gap"] == pytest.approx(0, abs=0.02), name
     assert (
-        "| pair | `masked_sum` | 64 bits, f = 30 | bfloat16 | auc | 1 |"
+        "| pair | `masked_sum` | 2 | i = 1 | 64 bits, f = 30 | bfloat16 | auc | 1 |"
         in (tmp_path / "out" / "benchmarks.md").read_text()
     )

@@ -45,7 +45,7 @@ def test_a_case_changes_words_and_epochs_and_nothing_else(plan_file):
     _, plan = EpochCase(plan_file, Variant("beaver", ring_bits=32, cut_dtype="bfloat16"), 2).plan(7)
     original = parse_plan(PLAN)
     assert plan.first_layer.protocol == "beaver"
-    assert plan.first_layer.ring == (32, 11)
+    assert plan.ring == (32, 11)
     assert (plan.epochs, plan.barrier_every_epochs, plan.cut_dtype) == (7, 7, "bfloat16")
     assert (plan.parties, plan.network, plan.batch_rows) == (original.parties, original.network, original.batch_rows)
 

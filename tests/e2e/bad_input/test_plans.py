@@ -95,7 +95,7 @@ def test_a_wrong_plan_is_refused_by_what_is_wrong(text, sentence):
 def test_the_plan_these_are_made_from_is_right():
     plan = parse_plan(plan_with())
     assert [party.name for party in plan.parties] == ["ann", "bob"]
-    assert plan.first_layer.ring == (32, 16)
+    assert plan.ring == (32, 16)
 
 
 @pytest.mark.e2e

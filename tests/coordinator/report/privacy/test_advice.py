@@ -21,6 +21,14 @@ def labels(value=0.9):
     return record("feature-holder", "label_norm", "auc", value, 0.5, target="labels")
 
 
+DEEPER = '[first_layer] protocol = "beaver", [[secret_layers]] width = 64, activation = "square"'
+SHARED = '[first_layer] protocol = "beaver", gradient = "shared", weights = "shared"'
+
+
+def deeper(width):
+    return DEEPER.replace("64", str(width))
+
+
 def test_nothing_found_asks_for_nothing():
     assert changes(server(0.001), labels(0.505)) == []
 
@@ -29,13 +37,14 @@ def test_records_seen_by_the_server_narrow_and_blur():
     assert changes(server(0.4)) == [
         "[network] widths = [7, 8]",
         "[protection] z1_noise = 0.5, row_norm = 5.29, weight_norm = 1.0",
+        DEEPER,
     ]
 
 
 def test_images_go_through_few_units_and_rows_keep_their_length():
     """784 columns, half at each party: 16 units, and a bound of sqrt(392) = 19.8, not of 1."""
     plan = PlanFacts((512, 128), 784, "multiclass", 8, {}, {}, (392, 392))
-    narrow, noise = advice([(server(0.4), verdict(server(0.4)))], plan)
+    narrow, noise, _ = advice([(server(0.4), verdict(server(0.4)))], plan)
     assert narrow.change == "[network] widths = [16, 128]"
     assert noise.change == "[protection] z1_noise = 0.5, row_norm = 19.8, weight_norm = 1.0"
     epsilon = local_privacy(0.5, 19.8, 1.0, 8).epsilon
@@ -99,7 +108,7 @@ def test_freezing_is_advised_where_epochs_add_up_and_only_there():
 
 def test_noise_that_was_not_enough_is_raised_and_a_defender_is_never_advised():
     plan = PlanFacts((8, 8), 28, "binary", 20, {"z1_noise": 0.5}, {})
-    assert changes(server(0.4), plan=plan)[1:] == ["[protection] z1_noise = 1"]
+    assert changes(server(0.4), plan=plan)[1:] == ["[protection] z1_noise = 1", deeper(8)]
     assert not any("[defender]" in change for change in changes(server(0.4), labels(), plan=plan))
 
 
@@ -109,18 +118,18 @@ def test_a_defender_is_advised_against_where_the_server_finds_records():
     attack = server(0.4)
     first, *others = advice([(attack, verdict(attack))], defended)
     assert first.what.startswith("Train without the defender")
-    assert [one.change for one in others] == ["[network] widths = [4, 8]", "[protection] z1_noise = 1"]
+    assert [one.change for one in others] == ["[network] widths = [4, 8]", "[protection] z1_noise = 1", deeper(8)]
     assert not any("defender" in one.what for one in advice([(attack, verdict(attack))], PLAN))
 
 
 def test_the_label_is_protected_by_what_its_loss_allows():
     freeze = "[protection] freeze_first_layer_after = 0"
-    assert changes(labels()) == ['[protection] label_gradient = "marvell"', freeze]
+    assert changes(labels()) == [SHARED, '[protection] label_gradient = "marvell"', freeze]
     several = PlanFacts((64, 8), 28, "multiclass", 20, {}, {})
-    assert changes(labels(), plan=several) == ['[protection] label_gradient = "max_norm"', freeze]
-    assert "the direction still gives most labels away" in advice([(labels(), verdict(labels()))], several)[0].what
+    assert changes(labels(), plan=several) == [SHARED, '[protection] label_gradient = "max_norm"', freeze]
+    assert "the direction still gives most labels away" in advice([(labels(), verdict(labels()))], several)[1].what
     marvell = PlanFacts((64, 8), 28, "binary", 20, {"label_gradient": "marvell", "marvell_power": 10.0}, {})
-    assert changes(labels(), plan=marvell) == [freeze]  # a party's reading is beyond that noise
+    assert changes(labels(), plan=marvell) == [SHARED, freeze]  # a party's reading is beyond that noise
     at_server = record("neutral-server", "label_norm", "auc", 0.9, 0.5, target="labels")
     assert changes(at_server, plan=marvell) == ["[protection] marvell_power = 20"]
 
@@ -129,7 +138,9 @@ def test_a_first_layer_frozen_from_the_start_helps_against_parties_only_and_once
     at_server = record("neutral-server", "label_norm", "auc", 0.9, 0.5, target="labels")
     assert changes(at_server) == ['[protection] label_gradient = "marvell"']
     frozen = PlanFacts((64, 8), 28, "binary", 20, {"freeze_first_layer_after": 0}, {})
-    assert changes(labels(), plan=frozen) == ['[protection] label_gradient = "marvell"']
+    assert changes(labels(), plan=frozen) == [SHARED, '[protection] label_gradient = "marvell"']
+    told = advice([(labels(), verdict(labels()))], frozen)[0].what
+    assert told.endswith("It cannot be had together with freeze_first_layer_after.")
 
 
 def test_a_peers_columns_seen_through_h1_or_h_last():
@@ -143,3 +154,37 @@ def test_a_peers_columns_seen_through_h1_or_h_last():
 
 def test_the_same_advice_is_given_once():
     assert changes(labels(0.9), labels(0.9)) == changes(labels(0.9))
+
+
+def test_a_shared_gradient_costs_no_score_and_is_not_advised_twice():
+    told = advice([(labels(), verdict(labels()))], PLAN)[0].what
+    assert told.startswith(
+        "Share the gradient and the first layer's weights: of ∂L/∂z₁ a party then has a share, which is uniform"
+    )
+    shared = PlanFacts((8,), 28, "binary", 20, {}, {}, protocol="beaver", gradient="shared", weights="shared")
+    assert not any("shared" in change for change in changes(labels(), plan=shared))
+    opened = PlanFacts((8,), 28, "binary", 20, {}, {}, protocol="beaver", secret_layers=2)
+    first = advice([(labels(), verdict(labels()))], opened)[0]
+    assert first.change == '[first_layer] gradient = "shared", weights = "shared"'
+    assert "of ∂L/∂z₃ a party" in first.what
+
+
+def test_a_gradient_of_its_own_weights_is_kept_as_shares():
+    summed = record("feature-holder", "label_summed", "auc", 0.99, 0.8, target="labels")
+    plan = PlanFacts((8,), 28, "binary", 20, {}, {}, protocol="beaver", gradient="shared")
+    first = advice([(summed, verdict(summed))], plan)[0]
+    assert first.change == '[first_layer] weights = "shared"'
+    assert "their gradient, summed over a step's rows, is then told to nobody" in first.what
+    assert "[protection] freeze_first_layer_after = 0" not in changes(summed, plan=plan)
+
+
+def test_behind_layers_on_shares_neither_noise_nor_a_freeze_can_be_had():
+    many = record("neutral-server", "stacked_ridge", "r2", 0.8, 0.0, epochs_seen=20)
+    plan = PlanFacts((8,), 28, "binary", 20, {}, {}, protocol="beaver", secret_layers=1)
+    narrow, more = advice([(one, verdict(one)) for one in (server(0.4), many)], plan)
+    assert narrow.what.startswith("Narrow the cut")
+    assert more.change == '[[secret_layers]] width = 8, activation = "square"'
+    assert "sees z₃ instead" in more.what
+    assert more.why.endswith("Layers on shares before the cut: 1.")
+    deep = PlanFacts((2,), 28, "binary", 20, {}, {}, protocol="beaver", secret_layers=3)
+    assert changes(server(0.4), plan=deep) == []
