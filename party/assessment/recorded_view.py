@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.batch_order import batch_sizes
 from kernel.defender_plan import defender_ring, defender_spec
 from kernel.errors import BadInputError
 from kernel.plan_message import protection_spec, share_ring
@@ -28,6 +27,7 @@ from kernel.secret.plan import first_width, without_server
 from party.assessment.first_bias import Step, activated, replayed_bias
 from party.assessment.inventory import Inventory, RowPlaces, take_inventory, whole_passes
 from party.assessment.recorded_frames import SERVER, SUMMED, Frame, training_frames
+from party.assessment.recorded_streams import gradient_stream, streams
 from party.assessment.run_files import PartyFiles, RunFiles
 from party.assessment.run_views import RecordedViews, predictions_view
 from party.assessment.serverless_views import read_serverless_views
@@ -58,7 +58,7 @@ def read_views(files: RunFiles, transcripts: Path, *, most_epochs: int | None = 
         return read_serverless_views(files, transcripts)
     names = [party.name for party in files.parties]
     inventories = take_inventory(transcripts, (SERVER, *names), files.run)
-    passes = whole_passes(_streams(files, inventories), files.run)
+    passes = whole_passes(streams(files, inventories), files.run)
     rows = _kept_rows(files)
     epochs = kept_epochs(list(passes), _epoch_bytes(files, len(rows)), most_epochs)
     reading = _Reading(files, transcripts, inventories, passes, rows, epochs)
@@ -110,7 +110,7 @@ class _Reading:
         self._trains = protection_spec(plan).trains_first_layer
         self._gradients: dict[Step, Array] = {}  # dL/dz_1 summed over a step, of every recorded step
         self._shared = SharedGradients(files, transcripts) if plan.gradient else None
-        self._gradient_stream = _gradient_stream(files)
+        self._gradient_stream = gradient_stream(files)
 
     def views(self) -> tuple[View, ...]:
         z1, defender, head = self._server_arrays()
@@ -262,34 +262,6 @@ class _Reading:
 
     def _empty(self, width: int) -> Array:
         return np.zeros((len(self._slot), len(self._rows), width), np.float32)
-
-
-def _streams(files: RunFiles, inventories: Mapping[str, Inventory]) -> list[set[tuple[int, int]]]:
-    """Whole passes of every stream a training step needs."""
-    rows, holder = len(files.split.train), files.label_holder
-    streams = [inventories[SERVER].whole("share", party.name, rows) for party in files.parties]
-    streams.append(inventories[SERVER].whole("head_gradient", holder, rows))
-    if defender_spec(files.plan) is not None:
-        streams += [inventories[SERVER].whole("defender_share", party.name, rows) for party in files.parties]
-    streams.append(inventories[holder].whole("cut_activation", SERVER, rows))
-    if reveals_own_gradient(files.plan):
-        steps = len(batch_sizes(rows, files.plan.batch_rows))
-        streams += [
-            inventories[party.name].whole(SUMMED, sender.name, steps * party.rows.shape[1])
-            for party in files.parties
-            for sender in files.parties
-        ]
-    if files.plan.gradient:
-        receiver, kind = _gradient_stream(files)
-        return [*streams, inventories[receiver].whole(kind, SERVER, rows)]
-    trains = protection_spec(files.plan).trains_first_layer
-    frozen = {one for one in streams[0] if not trains(one[0])}
-    return streams + [inventories[party.name].whole("cut_gradient", SERVER, rows) | frozen for party in files.parties]
-
-
-def _gradient_stream(files: RunFiles) -> tuple[str, str]:
-    """A receiver of dL/dz_1 of every step, and the kind of message: a shared gradient comes as words to the first party alone."""
-    return (files.parties[0].name, "gradient_share") if files.plan.gradient else (files.label_holder, "cut_gradient")
 
 
 def _bounded_part(party: PartyFiles, rows: NDArray[np.int64]) -> Array | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from coordinator.report import quantities
 from coordinator.report.privacy import words
-from coordinator.report.privacy.advice import Advice, Judged, PlanFacts, advice
+from coordinator.report.privacy.advice import Advice, Judged, advice
 from coordinator.report.privacy.attack_record import (
     MEASURES,
     AttackRecord,
@@ -16,6 +16,7 @@ from coordinator.report.privacy.attack_record import (
     failure,
     skipped_of,
 )
+from coordinator.report.privacy.plan_facts import PlanFacts
 from coordinator.report.privacy.verdict import Verdict, verdict
 from coordinator.report.run_record import RunRecord
 

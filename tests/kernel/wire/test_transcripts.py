@@ -5,7 +5,15 @@ from contextlib import closing
 
 import pytest
 
-from kernel.wire.transcripts import TRAINING_METHOD, Record, TranscriptWriter, read_transcript
+from kernel.wire.transcripts import (
+    FIRST_GRADIENT,
+    OPENED_METHOD,
+    OUTPUT,
+    TRAINING_METHOD,
+    Record,
+    TranscriptWriter,
+    read_transcript,
+)
 
 RECORDS = [
     Record("party-a>neutral-server", "/tertium.v1.SplitTraining/Train", b"\x00\x01\xff"),
@@ -97,14 +105,16 @@ def test_threads_do_not_tear_each_others_records(tmp_path):
     assert [record.message for record in found] == [bytes([number % 251]) * number for number in range(400)]
 
 
-def test_a_training_transcript_holds_what_its_role_receives_on_the_training_stream(tmp_path):
+def test_a_training_transcript_holds_what_its_role_receives_in_training_and_no_masked_words(tmp_path):
     path = tmp_path / "a.transcript"
     train = Record("neutral-server>party-a", TRAINING_METHOD, b"gradient")
-    records = [train, Record("party-a>neutral-server", TRAINING_METHOD, b"own share"), *RECORDS[1:]]
+    revealed = [Record("party-b>party-a", OPENED_METHOD + topic, b"share") for topic in (FIRST_GRADIENT, OUTPUT)]
+    masked = Record("party-b>party-a", OPENED_METHOD + "opening-1", b"uniform")
+    sent = Record("party-a>neutral-server", TRAINING_METHOD, b"own share")
     with closing(TranscriptWriter(path, "party-a")) as writer:
-        for record in records:
+        for record in (train, *revealed, masked, sent, *RECORDS[1:]):
             writer(record.link, record.method, record.message)
-    assert list(read_transcript(path)) == [train]
+    assert list(read_transcript(path)) == [train, *revealed]
 
 
 def test_a_training_transcript_has_an_end(tmp_path, monkeypatch):

@@ -2,7 +2,8 @@
 
 from attack_results import record
 
-from coordinator.report.privacy.advice import PlanFacts, advice
+from coordinator.report.privacy.advice import advice
+from coordinator.report.privacy.plan_facts import PlanFacts
 from coordinator.report.privacy.verdict import verdict
 from kernel.gaussian_accounting import local_privacy
 
