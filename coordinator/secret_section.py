@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from kernel.errors import SettingsError, WireError
+from kernel.errors import BadInputError, SettingsError, WireError
 from kernel.plan_message import protection_spec
+from kernel.secret.openings import opened_words
 from kernel.secret.plan import (
     MAX_FRACTIONAL_BITS,
     MAX_INTERVAL,
@@ -16,7 +17,7 @@ from kernel.secret.plan import (
     without_server,
 )
 from kernel.secret.recipe import step_recipe
-from kernel.secret.spec import APPROXIMATED, SECRET_ACTIVATIONS, Approximated, SecretActivation
+from kernel.secret.spec import APPROXIMATED, SECRET_ACTIVATIONS, Approximated, SecretActivation, SecretSpec
 from kernel.settings import Settings
 from kernel.wire.channel import MAX_MESSAGE_BYTES
 from protos.v1 import plan_pb2
@@ -104,15 +105,25 @@ def check_secret_plan(plan: plan_pb2.RunPlan) -> None:
     if objection:
         raise ValueError(f"protection: {objection}")
     try:
-        spec = secret_spec(plan, columns=1)
-        step_bytes = _WORD_BYTES * step_recipe(spec, plan.batch_rows, training=True).correction_words
-    except (SettingsError, WireError) as error:
+        check_step_sizes(secret_spec(plan, columns=1), plan.batch_rows)  # again when the columns are known
+    except (SettingsError, WireError, BadInputError) as error:
         raise ValueError(str(error)) from error
-    if step_bytes > MAX_MESSAGE_BYTES - _HEADER_BYTES:
-        raise ValueError(
-            f"the dealer's correction of a step is {step_bytes >> 20} MiB in one message, the limit is "
-            f"{MAX_MESSAGE_BYTES >> 20} MiB; lower batch_rows or the secret layers' widths"
-        )
+
+
+def check_step_sizes(spec: SecretSpec, batch_rows: int) -> None:
+    """Hold the largest messages of a step, the dealer's correction and an opening, to the limit of one message.
+
+    Raises:
+      BadInputError: one is larger.
+    """
+    correction = step_recipe(spec, batch_rows, training=True).correction_words
+    opened = max(opened_words(spec, batch_rows, training=True).words)
+    for what, words in (("the dealer's correction of a step", correction), ("an opening of a step", opened)):
+        if _WORD_BYTES * words > MAX_MESSAGE_BYTES - _HEADER_BYTES:
+            raise BadInputError(
+                f"{what} is {_WORD_BYTES * words >> 20} MiB in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; "
+                "lower batch_rows or the widths on shares"
+            )
 
 
 def _asked(plan: plan_pb2.RunPlan) -> list[str]:

@@ -21,6 +21,10 @@ class SecretNetworkRounds(SplitNnRounds):
         super().__init__(record, roster, None, dealer, settings, None)
         self._relay = relay
 
+    def _release(self) -> None:
+        super()._release()
+        self._relay.drop_run(self._record.run)  # frames that came early for a party that refused would stay for good
+
     def _prepare_server(self) -> list[int] | None:
         self._relay.drop_run(self._record.run)  # the parties hear of the new generation after this
         return None

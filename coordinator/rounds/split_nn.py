@@ -17,6 +17,7 @@ from coordinator.forecast import forecast
 from coordinator.roster import Roster
 from coordinator.rounds.base import Rounds, bytes_by_link, seconds_by_phase
 from coordinator.run_store import RunRecord
+from coordinator.secret_section import check_step_sizes
 from coordinator.settings import CoordinatorSettings
 from coordinator.stack_secrets import StackSecrets
 from kernel.batch_order import RowIndices, batch_seed, batch_sizes, epoch_order, split_rows
@@ -100,6 +101,9 @@ class SplitNnRounds(Rounds):
 
     def _begin(self, barrier: int, training_sizes: list[int]) -> None:
         widths = [self._prepared[name].encoded_columns for name in self._names]
+        layers = secret_spec(self._plan, sum(widths)) if is_secret(self._plan) else None
+        if layers is not None:
+            check_step_sizes(layers, self._plan.batch_rows)
         if self._plan.protocol == plan_pb2.FIRST_LAYER_PROTOCOL_BEAVER:
             self._dealer.open(
                 self._record.run,
@@ -111,7 +115,7 @@ class SplitNnRounds(Rounds):
                 batch_rows=self._plan.batch_rows,
                 ring=ring_of(self._plan.ring),
                 row_order=self._row_order(self._prepared[self._names[0]].rows),
-                layers=secret_spec(self._plan, sum(widths)) if is_secret(self._plan) else None,
+                layers=layers,
             )
         self._begin_server(barrier, sorted(set(training_sizes)))  # forward-only passes need no compilation ahead
         begin = coordination_pb2.Begin(barrier=barrier, encoded_columns=widths)

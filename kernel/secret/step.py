@@ -74,7 +74,7 @@ class SecretStep:
         """A_l - R_l, opened."""
         self._inputs: dict[str, Truncated] = {}
         """z_l (T), z_l^2 (P) after truncation."""
-        self._proofs = _Proofs(self.first)
+        self._proofs = _Proofs()
 
     def forward(self) -> Rounds:
         """Up to ``product``.
@@ -209,7 +209,7 @@ class SecretStep:
         shift = range_shift(self.spec, interval)
         q = truncated_again(name, f"T{number}", opened, self.shares, shift, first=self.first).share
         what = "the label head" if number == self.spec.depth else f"secret layer {number}"
-        self._proofs.add(name, q, self.shares, number, f"{what}: its linear output left [-{interval:g}, {interval:g}]")
+        self._proofs.add(name, q, self.shares, f"{what}: its linear output left [-{interval:g}, {interval:g}]")
 
     # --- backward --------------------------------------------------------------------------------------------------
 
@@ -309,15 +309,14 @@ def multiply_ahead(shares: Mapping[str, RingArray], rows: StepRows) -> None:
 class _Proofs:
     """Range proofs on their way: the first opening of each, then the sum that must be zero."""
 
-    def __init__(self, first: bool) -> None:
-        self._first = first
+    def __init__(self) -> None:
         self._masked: list[tuple[RingArray, Callable[[RingArray], RingArray], str]] = []
         self._sums: list[tuple[RingArray, str]] = []
         self._asked = 0, 0
 
-    def add(self, name: str, q: RingArray, shares: Mapping[str, RingArray], part: int, sentence: str) -> None:
+    def add(self, name: str, q: RingArray, shares: Mapping[str, RingArray], sentence: str) -> None:
         def finish(opened: RingArray) -> RingArray:
-            return excess(name, opened, q, shares, part, first=self._first)
+            return excess(name, opened, shares)
 
         self._masked.append((q - shares[f"{name}.a"], finish, sentence))
 
@@ -335,7 +334,7 @@ class _Proofs:
         for words, (_, sentence) in zip(opened[first : first + second], self._sums[:second], strict=True):
             if words.any():
                 raise FixedPointError(
-                    f"{sentence}; the run stops: resume from the last barrier with a lower learning rate, a wider interval or scaled columns"
+                    f"{sentence}; the run stops at its last barrier: submit the plan again with a lower learning rate, a wider interval, or clip_deviations at the table"
                 )
         done, self._masked = self._masked[:first], self._masked[first:]
         self._sums = self._sums[second:] + [

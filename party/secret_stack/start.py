@@ -1,7 +1,7 @@
-"""Where training starts on shares: nobody knows the weights beyond the first layer, not even at step 0.
+"""Where training starts on shares: nobody knows weights that are shared, not even at step 0.
 
-Of layer l > 1 every party draws Glorot-uniform weights of its own key, over sqrt(n): their sum has the variance of one draw
-(Glorot & Bengio 2010), and each party's draw is its share. First-layer weights start as each party's own block, whose other
+Of a layer whose weights are shared every party draws Glorot-uniform weights of its own key, over sqrt(n): their sum has the variance of one draw
+(Glorot & Bengio 2010), and each party's draw is its share. First-layer weights that are a party's own start as its block, whose other
 rows are its share of nothing. Biases start at zero.
 """
 
@@ -53,10 +53,14 @@ def initial_shares(
       secret: this party's initialisation key; me: its name; parties: n.
     """
     first: RingArray = np.zeros((spec.columns, spec.widths[1]), ring_dtype(64))
-    own = slice(first_column, first_column + len(block))
-    first[own] = ring.encode(block.astype(np.float64), "first-layer weight of this party")
-    weights = [first]
-    for number in range(2, spec.depth + 1):
+    if not spec.weights_shared(1):
+        own = slice(first_column, first_column + len(block))
+        first[own] = ring.encode(block.astype(np.float64), "first-layer weight of this party")
+    weights = []
+    for number in range(1, spec.depth + 1):
+        if not spec.weights_shared(number):
+            weights.append(first)
+            continue
         drawn = glorot_secret_layer(secret, me, seed, number, spec.widths[number - 1], spec.widths[number])
         weights.append(ring.encode(drawn.astype(np.float64) / np.sqrt(parties), f"initial weight of layer {number}"))
     biases = {

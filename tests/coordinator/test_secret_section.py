@@ -139,7 +139,7 @@ def test_what_each_layer_says_changes_the_hash():
         ("learning_rate = 0.25", "learning_rate = 0.01", "the nearest are 0.00994873046875 and 0.010009765625"),
         ("learning_rate = 0.25", "learning_rate = 3e-6", "is below the step of fixed point on shares, 2^-18 = 3.81e-06"),
         ("momentum = 0.875", "momentum = 0.9", "momentum = 0.9 cannot be had on shares"),
-        ("batch_rows = 100", "batch_rows = 60_000", "lower batch_rows or the secret layers' widths"),
+        ("batch_rows = 100", "batch_rows = 60_000", "lower batch_rows or the widths on shares"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_had_is_a_sentence(old, new, sentence):

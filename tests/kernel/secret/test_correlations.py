@@ -25,7 +25,7 @@ RECIPE = Recipe(
         Item("square", (4, 3), "square", ("floor",)),
         Item("odd", (1, 3)),
         Item("odd bit", (1, 3), "top bit", ("odd",), bits=32),
-        Item("cube", (4, 3), "cube", ("W",)),
+        Item("cube", (4, 3), "product with square", ("W", "W")),
         Item("product", (4, 3), "product", ("bit", "floor")),
         Item("half product", (4, 3), "product", ("bit", "floor"), bits=32),
     )

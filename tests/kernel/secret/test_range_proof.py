@@ -6,11 +6,9 @@ Keys are fixed, so that statistical tests always answer alike; with random keys 
 import numpy as np
 import pytest
 from lockstep import dealt, signed, split, total
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2_contingency, chisquare
 from uniformity import FAILURE, same_p, uniform_p
 
-from kernel.randomness import StreamPosition
-from kernel.secret import range_proof
 from kernel.secret.range_proof import excess, range_items
 from kernel.secret.truncation import masked, truncated_again, truncation_items
 
@@ -32,10 +30,7 @@ def prove(values, parties=2, seed=1, shift=SHIFT):
     )
     qs = [truncated_again("Q", "T", c, mine, shift, first=place == 0).share for place, mine in enumerate(shares)]
     opened = total([q - mine["Q.a"] for q, mine in zip(qs, shares, strict=True)])
-    sums = [
-        excess("Q", opened, q, mine, 1, first=place == 0)
-        for place, (q, mine) in enumerate(zip(qs, shares, strict=True))
-    ]
+    sums = [excess("Q", opened, mine) for mine in shares]
     assert {one.shape for one in sums} == {(1, 1)}
     return signed(total(qs)).ravel(), opened, int(total(sums)[0, 0])
 
@@ -81,14 +76,27 @@ def test_one_value_in_between_decides_the_sum():
 
 
 def test_the_sum_is_that_of_multiples_of_the_cube_less_q():
-    """By Python integers; a multiple of 2^v with v < 40 is never hit, since no public multiplier of the first 10,000 is one of 2^24."""
-    values = [5 * BOUND, -7 * BOUND, 2, 100 * BOUND]
-    q, _, opened = prove(values)
-    multipliers = range_proof._MULTIPLIERS.words((len(q), 1), 64, StreamPosition(0, 0, 0, 1)).ravel()
-    wanted = sum(int(m) * (int(one) ** 3 - int(one)) for m, one in zip(multipliers, q, strict=True)) % (1 << 64)
-    assert opened == wanted != 0
-    many = range_proof._MULTIPLIERS.words((10_000, 1), 64, StreamPosition(0, 0, 0, 1))
-    assert np.all(many % np.uint64(1 << 24))
+    """By Python integers, with the multipliers that nobody knows."""
+    shares = dealt(range_items("Q", (5, 1), "T", SHIFT)[1:], 3)
+    q = np.array([5, (1 << 64) - 7, 1, 100, 0], np.uint64).reshape(-1, 1)
+    opened = q - total([mine["Q.a"] for mine in shares])
+    found = int(total([excess("Q", opened, mine) for mine in shares])[0, 0])
+    multipliers = total([mine["Q.m"] for mine in shares]).ravel()
+    wanted = sum(int(m) * (int(one) ** 3 - int(one)) for m, one in zip(multipliers, signed(q).ravel(), strict=True))
+    assert found == wanted % (1 << 64) != 0
+
+
+def test_a_proof_that_fails_does_not_say_where_or_to_which_side():
+    """The sum over the multipliers of one value, and of another with the other sign, falls alike: its 16 highest intervals by
+    chi-square, each alone and the two against each other, 250 masks each. Multipliers that are public would give one sum only."""
+    counts = []
+    for values in ([2 * BOUND, 0, 0], [0, 0, -2 * BOUND]):
+        sums = [prove(values, seed=seed)[2] for seed in range(250)]
+        assert len(set(sums)) == 250
+        assert all(one % 2 == 0 and one for one in sums)
+        counts.append(np.bincount([one >> 60 for one in sums], minlength=16))
+        assert chisquare(counts[-1]).pvalue > FAILURE
+    assert chi2_contingency(counts).pvalue > FAILURE
 
 
 @pytest.mark.parametrize("parties", [2, 3, 4])
@@ -99,22 +107,3 @@ def test_a_proof_that_passes_tells_nothing(parties):
         assert uniform_p(opened) > FAILURE
         assert zero == 0
     assert same_p(views[0][1], views[1][1]) > FAILURE
-
-
-def test_proofs_of_one_step_have_multipliers_of_their_own():
-    shares = dealt(range_items("Q", (4, 1), "T", SHIFT)[1:], 2)
-    q = np.full((4, 1), 2, np.uint64)
-    opened = q - total([mine["Q.a"] for mine in shares])
-    sums = {
-        part: int(
-            total(
-                [
-                    excess("Q", opened, q if place == 0 else 0 * q, mine, part, first=place == 0)
-                    for place, mine in enumerate(shares)
-                ]
-            )[0, 0]
-        )
-        for part in (1, 2)
-    }
-    assert 0 not in sums.values()
-    assert sums[1] != sums[2]

@@ -56,7 +56,7 @@ def test_an_open_gradient_takes_no_triple_at_the_cut():
 def test_two_layers_by_hand():
     layer = SecretLayer(5, "square", 8.0)
     recipe = step_recipe(spec_of((layer,)), ROWS, training=True)
-    forward = ["V1", "C1", "T1", "T1.floor", "T1.bit", "Q1.floor", "Q1.a", "Q1.square", "Q1.cube"]
+    forward = ["V1", "C1", "T1", "T1.floor", "T1.bit", "Q1.floor", "Q1.a", "Q1.m", "Q1.m*a", "Q1.m*a2", "Q1.m*cubic"]
     forward += ["T1.square", "T1.bit.floor", "H1", "H1.floor", "H1.bit", "R1", "V2", "C2"]
     backward = [
         "W2",
@@ -91,7 +91,7 @@ def test_two_layers_by_hand():
         "T1.bit.floor", "H1.bit", "D1.bit", "D1.bit*T1", "T1.bit*D1", "G1.bit", "NB1.bit", "N2.bit"
     }  # fmt: skip
     elements = 50
-    whole = 50 + elements * (2 + 3 + 1 + 1) + 30 + (15 + 50) + elements * (1 + 1 + 1) + 35 + 5 + 15
+    whole = 50 + elements * (2 + 4 + 1 + 1) + 30 + (15 + 50) + elements * (1 + 1 + 1) + 35 + 5 + 15
     halves = elements * (1 + 1 + 1 + 2 + 1) + 5 + 15
     assert recipe.correction_words == whole + halves // 2
 
@@ -119,7 +119,16 @@ def test_names_are_unique_and_sources_come_first(layers):
 def test_without_a_server_the_head_has_its_own():
     """The cubic's T, Q, P and G of the head, and its bias moves."""
     recipe = step_recipe(spec_of(head="multiclass"), ROWS, training=True)
-    assert {item.name for item in recipe.items if not item.rule} == {"V1", "T1", "Q1.a", "P1", "G1", "W1", "NB1"}
+    assert {item.name for item in recipe.items if not item.rule} == {
+        "V1",
+        "T1",
+        "Q1.a",
+        "Q1.m",
+        "P1",
+        "G1",
+        "W1",
+        "NB1",
+    }
 
 
 @pytest.mark.parametrize(("rows", "spare"), [(1, 4), (2, 3), (3, 2), (4, 2), (5, 1), (8, 1), (9, 0), (16, 0), (40, 0)])

@@ -182,7 +182,7 @@ def test_a_range_exceeded_is_named_before_anything_moves(activation, training, n
 
     with pytest.raises(
         FixedPointError,
-        match=rf"secret layer {number}: its linear output left \[-1, 1\]; .* barrier .* a wider interval",
+        match=rf"secret layer {number}: its linear output left \[-1, 1\]; .* barrier: .* a wider interval",
     ):
         whole()
     assert all(np.array_equal(one, two) for one, two in zip(before, federation.weights(), strict=True))
