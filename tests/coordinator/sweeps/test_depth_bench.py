@@ -121,9 +121,7 @@ def test_what_cannot_be_compared_is_a_sentence():
     for gradients in ((), ("open", "open")):
         with pytest.raises(SettingsError, match="name each form of the gradient once"):
             variants(gradients=gradients)
-    with pytest.raises(
-        SettingsError, match=r"with the cut at layer 3: .* lower batch_rows or the secret layers' widths"
-    ):
+    with pytest.raises(SettingsError, match=r"with the cut at layer 3: .* lower batch_rows or the widths on shares"):
         variants(DEPTH_PLAN.replace("batch_rows = 60", "batch_rows = 60_000"), ("open",))
 
 
