@@ -1,7 +1,9 @@
 """What a plan makes of this party: its part, its peers, its network, and the step headers it signs with its name."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from kernel.network import NetworkSpec
 from kernel.plan_message import label_holder, network_spec, plan_hash, protection_spec
@@ -52,6 +54,11 @@ class Membership:
     @cached_property
     def plan_hash(self) -> bytes:
         return plan_hash(self.plan)
+
+    def columns_by_party(self, widths: Sequence[int]) -> dict[str, slice]:
+        """Where each party's columns stand among those of all; ``widths``: encoded columns per party in the order of the plan."""
+        ends = list(accumulate(widths))
+        return {name: slice(end - width, end) for name, width, end in zip(self.names, widths, ends, strict=True)}
 
     def header(self, epoch: int = 0, step: int = 0, purpose: int = common_pb2.PURPOSE_SET_UP) -> common_pb2.StepHeader:
         """A step header in this party's name; ``purpose`` is a number of common.proto's Purpose."""

@@ -31,11 +31,11 @@ from kernel.triples import SeededShares, finish_product, prepare_product
 from party.dealer_client import DealerClient
 from party.first_layer.ahead import Ahead
 from party.first_layer.openings import PeerOpenings
-from party.first_layer.protocol import FirstLayerBlock
+from party.first_layer.protocol import FirstLayerBlock, OpenGradient
 from party.first_layer.row_noise import RowNoise
 from party.membership import Membership
 from party.peer_links import PeerLinks
-from protos.v1 import common_pb2, split_training_pb2
+from protos.v1 import common_pb2
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class _Buffers:
         self.e, self.factor = (np.empty((rows, columns), dtype) for _ in range(2))
 
 
-class Beaver:
+class Beaver(OpenGradient):
     """One party's side.
 
     Args:
@@ -69,8 +69,6 @@ class Beaver:
       ring: of X and Theta, f fractional bits; share_ring: of their product, 2f.
       noise: this party's own, added to its share of the product.
     """
-
-    end = "cut_gradient"
 
     def __init__(
         self,
@@ -85,15 +83,12 @@ class Beaver:
         mask: ZeroMask,
         noise: RowNoise | None = None,
     ) -> None:
-        self._block, self._membership, self._ring, self._share_ring = block, membership, ring, share_ring
+        super().__init__(block)
+        self._membership, self._ring, self._share_ring = membership, ring, share_ring
         self._links, self._dealer, self._mask, self._noise = links, dealer, mask, noise
         self._openings = PeerOpenings(links, membership, ring)
         self._columns = sum(widths)
-        starts = np.concatenate([[0], np.cumsum(widths)])
-        self._parts = {
-            name: slice(int(start), int(end))
-            for name, start, end in zip(membership.names, starts[:-1], starts[1:], strict=True)
-        }
+        self._parts = membership.columns_by_party(widths)
         magnitudes = np.abs(block.rows_in_memory())
         self._row_norm = float(magnitudes.sum(axis=1).max(initial=0.0))
         self._largest_cell = float(magnitudes.max(initial=0.0))
@@ -140,18 +135,6 @@ class Beaver:
 
     def make_ahead(self) -> None:
         self._steps.make_ahead()
-
-    def joined(self, joined: split_training_pb2.Joined) -> None:
-        """dL/dz1 comes in the clear."""
-
-    def gather(self, rows: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
-        self._block.gather(rows, gradient)
-
-    def gather_share(self, words: RingArray | None) -> None:
-        raise StepError("the gradient came as a share in a plan that opens it; run one version everywhere")
-
-    def update(self) -> None:
-        self._block.update()
 
     def close(self) -> None:
         self._dealer.close()

@@ -13,24 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.batch_order import RowIndices
-from kernel.errors import StepError
 from kernel.fixed_point import FixedPoint
 from kernel.masks import ZeroMask
 from kernel.randomness import StreamPosition
 from kernel.ring import RingArray, ring_dtype
 from party.first_layer.ahead import Ahead
-from party.first_layer.protocol import FirstLayerBlock
+from party.first_layer.protocol import FirstLayerBlock, OpenGradient
 from party.first_layer.row_noise import RowNoise
-from protos.v1 import split_training_pb2
 
 
-class MaskedSum:
+class MaskedSum(OpenGradient):
     """See the module; ``ring`` has the plan's f and room for one addend per party; ``noise`` is this party's own."""
 
-    end = "cut_gradient"
-
     def __init__(self, block: FirstLayerBlock, ring: FixedPoint, mask: ZeroMask, noise: RowNoise | None = None) -> None:
-        self._block, self._ring, self._mask, self._source = block, ring, mask, noise
+        super().__init__(block)
+        self._ring, self._mask, self._source = ring, mask, noise
         width = block.weights.shape[1]
         self._pads = Ahead(self._prepare)
         self._product: NDArray[np.float32] = np.empty((0, width), np.float32)
@@ -43,18 +40,6 @@ class MaskedSum:
 
     def close(self) -> None:
         """Nothing is held open."""
-
-    def joined(self, joined: split_training_pb2.Joined) -> None:
-        """dL/dz1 comes in the clear."""
-
-    def gather(self, rows: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
-        self._block.gather(rows, gradient)
-
-    def gather_share(self, words: RingArray | None) -> None:
-        raise StepError("the gradient came as a share in a plan that opens it; run one version everywhere")
-
-    def update(self) -> None:
-        self._block.update()
 
     def open_pass(self, epoch: int, purpose: int, batches: Sequence[RowIndices]) -> None:
         self._pads.open_pass(epoch, purpose, batches)

@@ -85,6 +85,28 @@ class FirstLayerBlock:
         )
 
 
+class OpenGradient:
+    """What protocols share whose dL/dz1 comes in the clear, and whose weights are their party's own block."""
+
+    end = "cut_gradient"
+
+    def __init__(self, block: FirstLayerBlock) -> None:
+        self._block = block
+
+    def joined(self, joined: split_training_pb2.Joined) -> None:
+        """Nothing that is said on joining matters here."""
+
+    def gather(self, rows: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
+        self._block.gather(rows, gradient)
+
+    def gather_share(self, words: RingArray | None) -> None:
+        """Raises StepError: the plan opens the gradient."""
+        raise StepError("the gradient came as a share in a plan that opens it; run one version everywhere")
+
+    def update(self) -> None:
+        self._block.update()
+
+
 class FirstLayer(Protocol):
     """A share of the linear output at the cut for a batch, ready for the neutral server, and what its gradient moves here."""
 

@@ -80,11 +80,7 @@ class SecretStack:
         self._ring, self._share_ring = ring, share_ring
         self._links, self._dealer, self._mask, self._noise = links, dealer, mask, noise
         self._openings, self._wide_openings = (PeerOpenings(links, membership, one) for one in (ring, share_ring))
-        starts = np.concatenate([[0], np.cumsum(widths)])
-        self._parts = {
-            name: slice(int(start), int(end))
-            for name, start, end in zip(membership.names, starts[:-1], starts[1:], strict=True)
-        }
+        self._parts = membership.columns_by_party(widths)
         self._first = membership.place == 0
         self._steps: Ahead[_Prepared] = Ahead(self._prepare)
         self._recipes: dict[tuple[int, bool], Recipe] = {}

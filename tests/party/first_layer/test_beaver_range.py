@@ -8,14 +8,18 @@ from kernel.fixed_point import FixedPoint
 from kernel.network import OptimizerSpec
 from party.first_layer.beaver import Beaver
 from party.first_layer.protocol import FirstLayerBlock
+from party.membership import Membership
+from protos.v1 import plan_pb2
 
 BITS, FRACTIONAL, COLUMNS = 32, 11, 600
 
 
-class Alone:
-    """A membership and links of one party; the check needs no peer."""
+ALONE = Membership("a", "run", 1, plan_pb2.RunPlan(parties=[plan_pb2.PartyPlan(name="a")]))
 
-    me, names, run, generation = "a", ("a",), "run", 1
+
+class NoLinks:
+    """The check needs no peer."""
+
     links: dict[str, object] = {}  # noqa: RUF012
 
 
@@ -23,7 +27,7 @@ def beaver_over(rows, weights):
     block = FirstLayerBlock(rows, weights, OptimizerSpec("sgd", 0.1))
     share_ring = FixedPoint(BITS, 2 * FRACTIONAL, addends=1)
     ring = FixedPoint(BITS, FRACTIONAL)
-    return Beaver(block, Alone, [COLUMNS], ring=ring, share_ring=share_ring, links=Alone, dealer=None, mask=None)
+    return Beaver(block, ALONE, [COLUMNS], ring=ring, share_ring=share_ring, links=NoLinks, dealer=None, mask=None)
 
 
 def test_a_product_that_fits_only_without_its_rounding_is_refused():
