@@ -73,8 +73,8 @@ def _gradient(plan: Plan, depth: int) -> str:
 
 def _weights(plan: Plan) -> str:
     if plan.first_layer.weights == "shared":
-        return "  first-layer weights shared: a party's block starts as its own draw, and nobody knows it after the first step"
+        return "  first-layer weights shared: they start as a sum of draws of all parties, and nobody ever knows them"
     return (
         "  first-layer weights own: each party holds its block in the clear, and learns the sum over a batch of its own columns "
-        "times dL/dz1 in every step"
+        "times dL/dz1 in every step, from many of which labels can be solved for"
     )
