@@ -42,7 +42,7 @@ def test_secret_layers_under_an_open_gradient():
         "  layer 3: the cut; its weights are shares",
         "  gradient open: every party sees dL/dz3 of every training row, and can guess labels from it",
         "  first-layer weights own: each party holds its block in the clear, and learns the sum over a batch of its own columns "
-        "times dL/dz1 in every step",
+        "times dL/dz1 in every step, from many of which labels can be solved for",
         "rounds a training step: 15 of openings among the parties, 2 of them for no single layer before the last (all weights at once, all moves "
         "at once), one more for first-layer gradients, and 2 answers of the neutral server at the label holder",
     ]  # fmt: skip
