@@ -234,7 +234,6 @@ class Plan(Settings):
         if network.loss != "multiclass" and network.outputs != 1:
             raise ValueError(f"{network.loss} has one output, the plan says {network.outputs}")
         if self.serverless:
-            self._check_serverless()
             return
         if network.head_interval is not None:
             raise ValueError("network.head_interval is for a label head on shares; remove it, or say widths = []")
@@ -247,12 +246,6 @@ class Plan(Settings):
             raise ValueError(
                 f"a step sends {largest >> 20} MiB in one message, the limit is {MAX_MESSAGE_BYTES >> 20} MiB; lower batch_rows"
             )
-
-    def _check_serverless(self) -> None:
-        if self.defender is not None:
-            raise ValueError("widths = [] leaves no h1 that a defender could protect; remove the defender")
-        if self.protection.message() is not None:
-            raise ValueError("widths = [] leaves nothing in the clear that [protection] could protect; remove it")
 
     def _defender_bits(self) -> int:
         """Of a word of a defender's share; 0 without one."""

@@ -107,8 +107,8 @@ def secret_spec(plan: plan_pb2.RunPlan, columns: int) -> SecretSpec:
 
 def protection_objection(plan: plan_pb2.RunPlan, protection: ProtectionSpec) -> str | None:
     """Why a plan that `is_secret` cannot keep to these mitigations; None where it can."""
-    if without_server(plan) and (plan.HasField("defender") or protection.label_gradient != "none"):
-        return "without a neutral server no h1 and no gradient is in the clear; remove the defender and label_gradient"
+    if without_server(plan) and (plan.HasField("defender") or plan.HasField("protection")):
+        return "without a neutral server nothing in the clear is left to protect; remove [defender] and [protection]"
     bounds = protection.row_norm > 0 or protection.weight_norm > 0
     if plan.secret_layers and (bounds or protection.z1_noise > 0):
         return (

@@ -246,3 +246,27 @@ def test_the_schema_offers_the_section():
     assert schema["properties"]["secret_layers"]["default"] == []
     first = schema["$defs"]["FirstLayerPlan"]["properties"]
     assert (first["gradient"]["enum"], first["weights"]["enum"]) == (["open", "shared"], ["own", "shared"])
+
+
+@pytest.mark.parametrize(
+    "more", ["\n[defender]\nweight = 1.0\nreveal_h1 = true\n", '\n[protection]\nlabel_gradient = "marvell"\n']
+)
+def test_without_a_server_there_is_nothing_to_protect(more):
+    serverless = TEXT.replace("widths = [4, 3]", "widths = []").replace('["sigmoid", "relu"]', "[]")
+    assert parse_plan(serverless).serverless
+    with pytest.raises(SettingsError) as caught:
+        parse_plan(serverless + more)
+    assert "nothing in the clear is left to protect; remove [defender] and [protection]" in str(caught.value)
+
+
+def test_an_interval_of_the_head_is_for_a_head_on_shares():
+    with pytest.raises(SettingsError, match=r"network\.head_interval is for a label head on shares"):
+        parse_plan(TEXT.replace("widths = [4, 3]", "widths = [4, 3]\nhead_interval = 8"))
+
+
+def test_a_party_refuses_what_a_coordinator_of_another_version_lets_through():
+    message = parse_plan(TEXT.replace("widths = [4, 3]", "widths = []").replace('["sigmoid", "relu"]', "[]")).message()
+    message.protection.label_gradient = plan_pb2.LABEL_GRADIENT_MARVELL
+    message.protection.marvell_power = 1.0
+    with pytest.raises(WireError, match="nothing in the clear is left to protect"):
+        check_plan_message(message)
