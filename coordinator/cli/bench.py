@@ -91,6 +91,23 @@ def depth(
 
 
 @app.command()
+def truncation(
+    parties: Annotated[list[int] | None, typer.Option(min=2, help="how many (repeat); default 2, 3 and 4")] = None,
+    out: Out = Path(),
+) -> None:
+    """The error of truncation on shares beside its stated bound, with fresh masks: seconds."""
+    from coordinator.report.benchmarks.page import write_page
+    from coordinator.report.benchmarks.truncation import truncation_sentence
+    from coordinator.sweeps.bench_log import BenchLog
+    from coordinator.sweeps.truncation import measure_truncation
+
+    measured = [measure_truncation(count) for count in parties or (2, 3, 4)]
+    BenchLog(out).append("truncation", {"measured": measured})
+    typer.echo(truncation_sentence(measured))
+    typer.echo(f"page: {write_page(out)}")
+
+
+@app.command()
 def epoch(
     plan: Annotated[list[Path] | None, typer.Argument(help="plan file(s); default the paper's two experiments")] = None,
     epochs: Annotated[int, typer.Option(min=3, help="epochs a run; the first two are not counted")] = 12,

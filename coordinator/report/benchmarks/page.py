@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coordinator.sweeps.bench_log import BenchLog, Record
 
-SECTIONS = ("epoch", "bandwidth", "size", "depth", "memory", "privgan", "parity", "defender", "frontier")
+SECTIONS = ("epoch", "bandwidth", "size", "depth", "truncation", "memory", "privgan", "parity", "defender", "frontier")
 """One module of this package each, with ``section``; in the page's order."""
 
 PAGE_NAME, PLOT_DIRECTORY = "benchmarks.md", "benchmarks"

@@ -5,12 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.report.benchmarks.figure import save_panels
+from coordinator.report.benchmarks.page import PLOT_DIRECTORY, environment_line
 from coordinator.report.plots import PLAIN, RELAYED, SPLIT, TF_FUNCTION
 from coordinator.sweeps.bench_log import Record
 
 PLOT_NAME = "truncation.png"
 _COLOURS = (SPLIT, TF_FUNCTION, RELAYED)
 _TEXT = "#1f2733"
+
+
+def section(records: list[Record], plots: Path) -> str:
+    """Of the newest measurement."""
+    measured = records[-1]["measured"]
+    draw_truncation(measured, plots / PLOT_NAME)
+    return (
+        "## Truncation on shares (`tertium bench truncation`)\n\n"
+        f"{truncation_sentence(measured)}\n\n"
+        f"![Error of truncation beside its bound]({PLOT_DIRECTORY}/{PLOT_NAME})\n\n{environment_line(records[-1])}\n"
+    )
 
 
 def truncation_sentence(records: list[Record]) -> str:

@@ -1,8 +1,11 @@
 """The picture of truncation's error, and the sentence beside it."""
 
 import pytest
+from typer.testing import CliRunner
 
+from coordinator.cli.bench import app
 from coordinator.report.benchmarks.truncation import draw_truncation, truncation_sentence
+from coordinator.sweeps.bench_log import BenchLog
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -40,3 +43,15 @@ def test_a_picture_is_written(parties, tmp_path):
 
 def test_a_broken_bound_is_said():
     assert "parties: 3 outside the bound" in truncation_sentence([record(2, outside=3, largest=1.5)])
+
+
+def test_the_command_measures_logs_and_draws(tmp_path):
+    """Two parties, as a user asks for them: nothing outside the bound, one record, a page with its picture."""
+    answer = CliRunner().invoke(app, ["truncation", "--parties", "2", "--out", str(tmp_path)])
+    assert answer.exit_code == 0, answer.output
+    assert "0 outside the bound" in answer.output
+    (logged,) = BenchLog(tmp_path).records("truncation")
+    assert [(one["parties"], one["outside"]) for one in logged["measured"]] == [(2, 0)]
+    assert sum(logged["measured"][0]["counts"]) == logged["measured"][0]["values"] == 1 << 16
+    assert "(benchmarks/truncation.png)" in (tmp_path / "benchmarks.md").read_text("utf-8")
+    assert (tmp_path / "benchmarks/truncation.png").read_bytes().startswith(PNG)
