@@ -6,6 +6,7 @@ from pathlib import Path
 from coordinator.job_plan import GAN_JOBS
 from coordinator.report.gan.disclosures import gan_disclosures
 from coordinator.report.privacy.words import at_cut
+from coordinator.secret_section import forms_on_shares
 
 Disclosure = tuple[str, str, str]
 """(role, what it saw, why)"""
@@ -77,7 +78,7 @@ def disclosures_of(run_directory: Path) -> tuple[Disclosure, ...]:
         return gan_disclosures(plan.get("shared", {}).get("mode", "fakes") if plan["job"] == "privgan" else "none")
     first = plan.get("first_layer", {})
     protocol, layers = first.get("protocol", "masked_sum"), len(plan.get("secret_layers", []))
-    gradient, weights = first.get("gradient", "open"), first.get("weights", "own")
+    gradient, weights = forms_on_shares(plan)
     defended = _DEFENDED if "defender" in plan else ()
     if not plan.get("network", {}).get("widths", [0]):
         return _SERVERLESS + _on_shares(weights, layers, "coordinator")

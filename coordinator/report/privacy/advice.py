@@ -167,7 +167,7 @@ def _promise(plan: PlanFacts, noise: float, bounds: Mapping[str, Any]) -> str:
         return ""
     frozen = plan.protection.get("freeze_first_layer_after")
     spec = ProtectionSpec(freeze_first_layer_after=None if frozen is None else int(frozen))
-    found = local_privacy(noise, rows, weights, spec.releases(range(1, plan.epochs + 1)))
+    found = local_privacy(noise, rows * weights, spec.releases(range(1, plan.epochs + 1)))
     return (
         f" Over {plan.epochs} epoch{'s' if plan.epochs > 1 else ''} that is ε = {three_digits(found.epsilon)} at "
         f"δ = {found.delta:g} ({found.relation}, weights as given): the larger ε, the less is promised, and only attacks "

@@ -19,6 +19,7 @@ from coordinator.report.privacy.attack_record import (
 from coordinator.report.privacy.plan_facts import PlanFacts
 from coordinator.report.privacy.verdict import Verdict, verdict
 from coordinator.report.run_record import RunRecord
+from coordinator.secret_section import forms_on_shares
 
 _LINEAR = {"inverse_mlp": "inverse_ridge", "stacked_mlp": "stacked_ridge", "peer_block_mlp": "peer_block"}
 """What a network corrects (`party/assessment/inverse_models.py`)."""
@@ -252,6 +253,7 @@ def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
     path = record.directory / "plan.toml"
     plan = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     widths, first = record.network.get("widths"), _mapping(plan.get("first_layer"))
+    gradient, weights = forms_on_shares(plan)
     return PlanFacts(
         widths=tuple(width for width in widths if isinstance(width, int)) if isinstance(widths, Sequence) else (),
         columns=_whole(logged.get("columns")),
@@ -261,8 +263,8 @@ def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
         defender=_mapping(plan.get("defender")),
         party_columns=tuple(party.columns for party in record.parties if party.columns),
         protocol=str(first.get("protocol", "masked_sum")),
-        gradient=str(first.get("gradient", "open")),
-        weights=str(first.get("weights", "own")),
+        gradient=gradient,
+        weights=weights,
         secret_layers=len(plan.get("secret_layers", [])),
     )
 

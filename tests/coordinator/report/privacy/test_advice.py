@@ -48,20 +48,20 @@ def test_images_go_through_few_units_and_rows_keep_their_length():
     narrow, noise, _ = advice([(server(0.4), verdict(server(0.4)))], plan)
     assert narrow.change == "[network] widths = [16, 128]"
     assert noise.change == "[protection] z1_noise = 0.5, row_norm = 19.8, weight_norm = 1.0"
-    epsilon = local_privacy(0.5, 19.8, 1.0, 8).epsilon
+    epsilon = local_privacy(0.5, 19.8, 8).epsilon
     assert f"Over 8 epochs that is ε = {epsilon:,.0f} at δ = 1e-05 (replace one row" in noise.what
 
 
 def test_more_noise_says_its_epsilon_too():
     plan = PlanFacts((2,), 28, "binary", 1, {"z1_noise": 2.0, "row_norm": 1.0, "weight_norm": 1.0}, {})
     told = next(one for one in advice([(server(0.4), verdict(server(0.4)))], plan) if "z1_noise" in one.change)
-    assert f"Over 1 epoch that is ε = {local_privacy(4.0, 1.0, 1.0, 1).epsilon:.3g}" in told.what
+    assert f"Over 1 epoch that is ε = {local_privacy(4.0, 1.0, 1).epsilon:.3g}" in told.what
 
 
 def test_a_frozen_first_layer_sends_its_noise_once_more_and_no_more():
     protection = {"z1_noise": 2.0, "row_norm": 1.0, "weight_norm": 1.0, "freeze_first_layer_after": 1}
     told = advice([(server(0.4), verdict(server(0.4)))], PlanFacts((2,), 28, "binary", 20, protection, {}))[0].what
-    assert f"ε = {local_privacy(4.0, 1.0, 1.0, 2).epsilon:.3g} at" in told
+    assert f"ε = {local_privacy(4.0, 1.0, 2).epsilon:.3g} at" in told
 
 
 def test_the_reason_names_who_and_by_which_readers():
