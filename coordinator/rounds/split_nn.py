@@ -64,8 +64,12 @@ class SplitNnRounds(Rounds):
             **forecast(plan, train_rows, [self._prepared[name].encoded_columns for name in self._names]).as_event(),
         )
         self._train_epochs(start, lambda epoch: self._train_epoch(epoch, train_rows))
-        self._evaluate(plan.epochs, test_rows)
-        self._end()
+        try:
+            self._evaluate(plan.epochs, test_rows)
+        except BadInputError as error:
+            self._end_unscored(error)
+        else:
+            self._end()
 
     def _predict(self, table: str, request: str) -> None:
         held_by_server = self._prepare(table, request)
@@ -224,6 +228,15 @@ class SplitNnRounds(Rounds):
         self._record.note(
             "evaluated", epoch=epoch, scores=scores, **({"roc": curve} if found.false_positive_rate else {})
         )
+
+    def _end_unscored(self, error: BadInputError) -> None:
+        """Test rows that cannot be computed on cost the scores, not the network: all epochs are trained and held by then.
+
+        The parties have given the generation up, so that what it sent beside its epochs stays uncounted.
+        """
+        self._record.note("unscored", sentence=str(error))
+        self._close_server(str(error))
+        self._record.move(RunState.DONE)
 
     def _open_pass(self, epoch: int, purpose: common_pb2.Purpose, rows: int, *, frozen: bool = False) -> None:
         self._require_server().open_pass(

@@ -179,13 +179,17 @@ def test_a_gradient_of_its_own_weights_is_kept_as_shares():
     assert "[protection] freeze_first_layer_after = 0" not in changes(summed, plan=plan)
 
 
-def test_behind_layers_on_shares_neither_noise_nor_a_freeze_can_be_had():
+def test_behind_layers_on_shares_noise_needs_a_proof_and_no_freeze_can_be_had():
     many = record("neutral-server", "stacked_ridge", "r2", 0.8, 0.0, epochs_seen=20)
     plan = PlanFacts((8,), 28, "binary", 20, {}, {}, protocol="beaver", secret_layers=1)
-    narrow, more = advice([(one, verdict(one)) for one in (server(0.4), many)], plan)
+    narrow, noise, more = advice([(one, verdict(one)) for one in (server(0.4), many)], plan)
     assert narrow.what.startswith("Narrow the cut")
+    assert noise.change == "[protection] z1_noise = 0.5, cut_interval = 16"
+    assert noise.what.startswith("Add noise to z₂ inside the shares, with a proof on shares")
+    reach = 2 * 16 * 8**0.5
+    assert f"ε = {local_privacy(0.5, reach, 20).epsilon:,.0f} at" in noise.what
     assert more.change == '[[secret_layers]] width = 8, activation = "square"'
     assert "sees z₃ instead" in more.what
     assert more.why.endswith("Layers on shares before the cut: 1.")
     deep = PlanFacts((2,), 28, "binary", 20, {}, {}, protocol="beaver", secret_layers=3)
-    assert changes(server(0.4), plan=deep) == []
+    assert changes(server(0.4), plan=deep) == ["[protection] z1_noise = 0.5, cut_interval = 16"]
