@@ -73,7 +73,9 @@ def _folded(stretch: list[Event]) -> Iterable[tuple[str, list[Event]]]:
 def _moment(kind: str, group: list[Event], start: datetime | None) -> Moment:
     at = time_of(group[-1])
     after = f"+{duration((at - start).total_seconds())}" if at and start else DASH
-    tone = {"done": "good", "failed": "bad", "paused": "warning", "unscored": "warning", "resumed": "good"}.get(kind, "plain")
+    tone = {"done": "good", "failed": "bad", "paused": "warning", "unscored": "warning", "resumed": "good"}.get(
+        kind, "plain"
+    )
     return Moment(after, at.isoformat(sep=" ", timespec="seconds") if at else "", kind, _sentence(kind, group), tone)
 
 

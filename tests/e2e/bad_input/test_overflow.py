@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from command_line import tertium
 from hand_made_federation import plan_document, write_toml
 from shelf_of_tables import PEOPLE, changed, people, section, write_csv
 
@@ -63,7 +64,7 @@ def test_a_local_run_with_too_many_fractional_bits(command, tmp_path):
 
 
 @pytest.mark.e2e
-def test_a_test_row_out_of_range_costs_the_scores_and_not_the_network(command, tmp_path):
+def test_a_test_row_out_of_range_costs_the_scores_and_not_the_network(tmp_path):
     """107 deviations out at a row that nothing is trained on: every epoch is held, and the run is done."""
     far = int(split_rows(PEOPLE, 0.25, 3).test[0]) + 1
     source = write_csv(tmp_path / "rows.csv", changed(people(), far, income="1000000"))
@@ -75,7 +76,8 @@ def test_a_test_row_out_of_range_costs_the_scores_and_not_the_network(command, t
         secret_layers=[{"width": 4, "activation": "identity", "interval": 8.0}],
         optimizer={"name": "sgd", "learning_rate": 2.0**-6},
     )
-    outcome = command("run", write_toml(tmp_path / "trial.toml", document), "--local", "--attacks", "none")
+    plan = write_toml(tmp_path / "trial.toml", document)
+    outcome = tertium("run", plan, "--local", "--no-baseline", "--attacks", "none", cwd=tmp_path, seconds=120)
     assert outcome.code == 0, outcome
     assert "trained to its end, and not scored on test rows: " in outcome.out
     assert "secret layer 1: its linear output left [-8, 8]" in outcome.out
