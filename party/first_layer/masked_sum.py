@@ -70,5 +70,6 @@ class MaskedSum(OpenGradient):
     def _prepare(self, position: StreamPosition, rows: RowIndices) -> tuple[RingArray, NDArray[np.float32] | None]:
         """The step's pad and noise: nothing in them depends on rows or weights."""
         shape = (len(rows), self._block.weights.shape[1])
-        noise = None if self._source is None else self._source.draw(position, rows)
+        # float32 as z1 is: their sum is rounded to the coarser 2^-f
+        noise = None if self._source is None else self._source.draw(position, rows).astype(np.float32)
         return self._mask.pad(shape, self._ring.ring_bits, position), noise

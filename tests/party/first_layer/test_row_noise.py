@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import chisquare, kstest
 
 from kernel.errors import BadInputError
+from kernel.fixed_point import FixedPoint
 from kernel.gaussian_noise import GaussianNoise
 from kernel.protection import ProtectionSpec
 from kernel.randomness import SecureRandomness, StreamPosition
@@ -34,11 +35,23 @@ def uncorrelated(one, other):
 def test_noise_is_fresh_while_weights_move_and_stays_once_they_stay():
     noise = noise_of()
     first, second, third, fourth = (drawn(noise, epoch) for epoch in (1, 2, 3, 4))
-    assert first.dtype == np.float32
+    assert first.dtype == np.float64
     assert all(uncorrelated(one, other) for one, other in ((first, second), (first, third), (second, third)))
     assert np.array_equal(third, fourth)
     for one in (first, third):
         assert kstest(one.ravel() / DEVIATION, "norm").pvalue > FAILURE
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_noise_reaches_the_last_bit_of_what_it_is_added_to(epoch):
+    """`beaver` sends z1 to 2^-40. The last ten bits of noise there are uniform, drawn afresh or kept; a float32 draw has zeros there."""
+    noise = drawn(noise_of(), epoch)
+
+    def last_bits(values):
+        return FixedPoint(64, 40).encode(values, "noise").ravel() & np.uint64(1023)
+
+    assert chisquare(np.bincount(last_bits(noise).astype(np.int64), minlength=1024)).pvalue > FAILURE
+    assert np.mean(last_bits(noise.astype(np.float32)) == 0) > 0.9
 
 
 def test_a_row_has_its_noise_in_whatever_batch_it_comes():
