@@ -150,12 +150,17 @@ def _local_dp(record: RunRecord, plan: Plan) -> dict[str, Any]:
     ]
     if predicted := len(_of(record, "predicted")):
         given[-1] += f" ({predicted} prediction{'s were' if predicted > 1 else ' was'} made with this run)"
+    if protection.cut_interval:
+        given.append(
+            "that every proof of z passed: that a run stops at a range tells of the row that left it, and is not counted"
+        )
     if plan.defender is not None:
         given.append(
             "and not counting the sum of the defenders' gradients, which the neutral server decodes and into which a "
             "training row enters without noise"
         )
-    return {**asdict(found), "epsilon_all_parties": whole, "given": "; ".join(given)}
+    where = {"layer": len(plan.secret_layers) + 1, "whole_row": not protection.bounded}
+    return {**asdict(found), **where, "epsilon_all_parties": whole, "given": "; ".join(given)}
 
 
 def write_metrics(record: RunRecord) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
 _NEVER: Final = 2**31 - 1
+"""Two GiB free at the top of a heap: as good as never, and the most that mallopt takes."""
 _LARGEST_ON_THE_HEAP: Final = 32 << 20
 """Of an array, in bytes: larger ones are mapped and unmapped, as without this. glibc takes no more."""
 _PAD: Final = 64 << 20

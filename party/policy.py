@@ -36,8 +36,9 @@ def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: 
     shared = plan.gradient == plan_pb2.GRADIENT_FORM_SHARED and plan.weights == plan_pb2.WEIGHTS_FORM_SHARED
     if policy.shared_gradient and job == "split_nn" and not shared:
         raise PolicyError(
-            f"the plan tells parties gradients in the clear, from which labels can be read; the policy of {me!r} does not accept that: "
-            'say first_layer.gradient = "shared" in the plan, and nothing of weights, or set policy.shared_gradient = false there'
+            f"the plan does not share gradient and first-layer weights, so that parties are told what labels can be read from; the policy of {me!r} "
+            'does not accept that: say first_layer.gradient = "shared" in the plan, and nothing of weights, or set '
+            "policy.shared_gradient = false there"
         )
     mine = part_of(plan, me)
     if plan.job in GAN_JOBS and mine.table not in policy.synthetic_rows:

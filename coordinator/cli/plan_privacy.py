@@ -34,7 +34,7 @@ def _protection(plan: Plan) -> list[str]:
     if spec.cut_interval:
         lines.append(
             f"protection: |z{cut}| of every unit is proved on shares to stay below {spec.cut_interval:g} before it leaves, or the run stops: at or "
-            f"above {2 * spec.cut_interval:g} for sure, in between with a probability"
+            f"above {2 * spec.cut_interval:g} for sure, in between with a probability; that it stops tells of the row, and is not in ε"
         )
     if spec.z1_noise:
         releases = spec.releases(range(1, epochs + 1))

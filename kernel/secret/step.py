@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kernel.errors import FixedPointError
+from kernel.errors import RangeError
 from kernel.ring import RingArray, multiply_add, ring_matmul
 from kernel.secret.polynomials import coefficients, cubic
 from kernel.secret.range_proof import excess
@@ -81,7 +81,7 @@ class SecretStep:
         """Up to ``product``.
 
         Raises:
-          FixedPointError: a layer's range was exceeded; names it.
+          RangeError: a layer's range was exceeded; names it.
         """
         spec, shares = self.spec, self.shares
         opened = yield [theta - shares[f"V{number}"] for number, theta in enumerate(self.model.weights, 1)]  # [1]
@@ -339,13 +339,13 @@ class _Proofs:
         """The sums of what was due.
 
         Raises:
-          FixedPointError: a range was exceeded.
+          RangeError: a range was exceeded.
         """
         first, second = self._asked
         for words, (_, sentence) in zip(opened[first : first + second], self._sums[:second], strict=True):
             if words.any():
-                raise FixedPointError(
-                    f"{sentence}; the run stops at its last barrier: submit the plan again with a lower learning rate, a wider interval, or clip_deviations at the table"
+                raise RangeError(
+                    f"{sentence}; submit the plan again with a lower learning rate, a wider interval, or clip_deviations at the table"
                 )
         done, self._masked = self._masked[:first], self._masked[first:]
         self._sums = self._sums[second:] + [

@@ -60,7 +60,10 @@ def test_a_policy_can_insist_that_no_gradient_is_told(gradient, weights):
     """An open one tells labels, and so does that of a party's own weights."""
     telling = plan("age", "salary")
     telling.gradient, telling.weights = gradient, weights
-    with pytest.raises(PolicyError, match=r"gradients in the clear, .*; the policy of 'ann' does not accept that: say"):
+    with pytest.raises(
+        PolicyError,
+        match=r"does not share gradient and first-layer weights, .*; the policy of 'ann' does not accept that: say",
+    ):
         check_plan(policy(shared_gradient=True), telling, "ann", TABLES)
     check_plan(policy(), telling, "ann", TABLES)
     shared = plan("age", "salary")

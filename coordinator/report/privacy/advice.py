@@ -120,11 +120,12 @@ def _noise(reason: str, plan: PlanFacts) -> Advice:
             f"{reason} The plan adds {float(noise):g} and it was not enough.",
         )
     if not plan.bounds_weights:
+        interval = float(plan.protection.get("cut_interval") or _INTERVAL)
         return Advice(
-            f"[protection] z1_noise = 0.5, cut_interval = {_INTERVAL:g}",
+            f"[protection] z1_noise = 0.5, cut_interval = {interval:g}",
             f"Add noise to {at_cut('z₁', plan.cut)} inside the shares, with a proof on shares that no unit of it leaves the interval, so that training "
             "cannot scale the noise away; the run stops where one does, and then needs a wider one or smaller steps."
-            f"{_promise(plan, 0.5, {'cut_interval': _INTERVAL})}",
+            f"{_promise(plan, 0.5, {'cut_interval': interval})}",
             f"{reason} The plan adds no noise.",
         )
     # Standardised columns make rows of about sqrt(columns): a smaller bound would shrink nearly every row.
@@ -156,7 +157,8 @@ def _deeper(reason: str, plan: PlanFacts) -> Advice:
 def _without(plan: PlanFacts) -> str:
     """A sentence where the plan has what cannot be had on shares."""
     kept = [name for name in _NEED_OPEN_WEIGHTS if plan.protection.get(name) is not None]
-    return f" It cannot be had together with {', '.join(kept)}." if kept else ""
+    noise = "; z1_noise then needs cut_interval" if plan.protection.get("z1_noise") else ""
+    return f" It cannot be had together with {', '.join(kept)}{noise}." if kept else ""
 
 
 def _beaver(plan: PlanFacts) -> str:

@@ -212,8 +212,10 @@ def _local_dp(record: RunRecord) -> str:
     if not all(isinstance(number, int | float) for number in numbers):
         return ""
     noise, epsilon, delta, releases = numbers
+    at = words.at_cut("z₁", _whole(found.get("layer")) or 1)
+    whose = "" if found.get("whole_row") else " of a party"
     return (
-        f"Noise of {noise:g} on z₁ gives each training row of a party local differential privacy of ε = {epsilon:.3g} at "
+        f"Noise of {noise:g} on {at} gives each training row{whose} local differential privacy of ε = {epsilon:.3g} at "
         f"δ = {delta:g} over {releases} releases; relation: {found.get('relation', quantities.DASH)}; given: "
         f"{found.get('given', quantities.DASH)}. A large ε promises little: the attacks above show what it is worth here."
     )
@@ -228,7 +230,7 @@ def _price(record: RunRecord, found: Sequence[Finding]) -> str:
     name = next(iter(record.scores), None)
     plain = record.baseline_scores.get(name) if name else None
     if name is None or plain is None:
-        cost = f"What {measures} cost in score is not known: no plain network was trained beside this run."
+        cost = f"What {measures} cost in score is not known: this run has no scores, or no plain network beside it."
     else:
         split = record.scores[name].value
         cost = (

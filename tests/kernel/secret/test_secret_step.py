@@ -8,7 +8,7 @@ from bounded import PlainStack
 from lockstep import Federation, together
 from uniformity import FAILURE, uniform_p
 
-from kernel.errors import FixedPointError
+from kernel.errors import RangeError
 from kernel.secret.plan import gradient_shift
 from kernel.secret.spec import SecretLayer, SecretSpec, StepSize
 
@@ -181,8 +181,8 @@ def test_a_range_exceeded_is_named_before_anything_moves(activation, training, n
         together([one.settle() for one in steps])
 
     with pytest.raises(
-        FixedPointError,
-        match=rf"secret layer {number}: its linear output left \[-1, 1\]; .* barrier: .* a wider interval",
+        RangeError,
+        match=rf"secret layer {number}: its linear output left \[-1, 1\]; .* a wider interval",
     ):
         whole()
     assert all(np.array_equal(one, two) for one, two in zip(before, federation.weights(), strict=True))
@@ -211,7 +211,7 @@ def test_nothing_of_a_cut_beyond_its_interval_can_leave(stack, training):
     theta[-1] *= 40  # of ten rows' z some are above 2
     federation = Federation(spec, rows, theta, 3)
     steps = federation.step(np.arange(BATCH), training=training)
-    with pytest.raises(FixedPointError, match=r"the cut: its linear output left \[-1, 1\]"):
+    with pytest.raises(RangeError, match=r"the cut: its linear output left \[-1, 1\]"):
         together([one.forward() for one in steps], federation.seen)
     assert np.abs(federation.output(steps)).max() > 2
 
