@@ -18,6 +18,8 @@ def serve(config: Annotated[Path, typer.Argument(help="TOML config of the coordi
     """Listen for parties and operators until SIGTERM."""
     from coordinator.daemon import serve as run_coordinator
     from coordinator.settings import CoordinatorSettings
+    from kernel.allocator import keep_freed_memory
     from kernel.process import load_settings
 
+    keep_freed_memory()
     run_coordinator(load_settings(CoordinatorSettings, config))

@@ -1,6 +1,7 @@
 """`metrics.json`: the numbers of a run, gathered from its events (keys as fixed in DESIGN.md, section 10)."""
 
 import json
+import math
 import platform
 from collections import Counter
 from dataclasses import asdict
@@ -121,30 +122,45 @@ def _releases(record: RunRecord, plan: Plan) -> int:
 
 
 def _local_dp(record: RunRecord, plan: Plan) -> dict[str, Any]:
-    """What each party's noise gives its part of a training row, and all parties' noise the whole row (keys as fixed for
-    `privacy.local_dp`)."""
+    """What one party's noise gives a training row (its own part of it where rows and weights are bounded, the whole row where z is
+    proved on shares), and what all parties' noise gives the whole row (keys as fixed for `privacy.local_dp`)."""
     releases = _releases(record, plan)
     protection, parties = plan.protection.spec, len(plan.parties)
-    found = local_privacy(protection.z1_noise, protection.row_norm, protection.weight_norm, releases)
-    # all n parts change: n times the move of one, against noise that adds up to sqrt(n) times one party's, as in n releases
-    whole = local_privacy(
-        protection.z1_noise, protection.row_norm, protection.weight_norm, parties * releases, found.delta
-    ).epsilon
+    reach = protection.reach(plan.network.widths[0])
+    found = local_privacy(protection.z1_noise, reach, releases)
+    together = protection.z1_noise * math.sqrt(parties)  # standard deviation of all parties' noise
+    if protection.bounded:  # all n parts change: n times the move of one
+        whole = local_privacy(together, parties * reach, releases, found.delta).epsilon
+        part = (
+            f"one party's part of a row (if the row changes at all {parties} parties, epsilon is {whole:.3g}, and rests on all of "
+            "them adding their noise)"
+        )
+    else:
+        whole = local_privacy(together, reach, releases, found.delta).epsilon
+        part = (
+            f"the noise of one party alone, for the whole row (where all {parties} add theirs, epsilon is {whole:.3g})"
+        )
     given = [
-        "first-layer weights and row encoding, which are trained from the rows without noise",
-        f"one party's part of a row (if the row changes at all {parties} parties, epsilon is {whole:.3g}, and rests on all of "
-        "them adding their noise)",
+        "the weights up to the cut and the row encoding, which are trained from the rows without noise"
+        if protection.cut_interval
+        else "first-layer weights and row encoding, which are trained from the rows without noise",
+        part,
         "this run's training alone: every prediction on such a row and every other run over it adds a release that is "
         "not counted here",
     ]
     if predicted := len(_of(record, "predicted")):
         given[-1] += f" ({predicted} prediction{'s were' if predicted > 1 else ' was'} made with this run)"
+    if protection.cut_interval:
+        given.append(
+            "that every proof of z passed: that a run stops at a range tells of the row that left it, and is not counted"
+        )
     if plan.defender is not None:
         given.append(
             "and not counting the sum of the defenders' gradients, which the neutral server decodes and into which a "
             "training row enters without noise"
         )
-    return {**asdict(found), "epsilon_all_parties": whole, "given": "; ".join(given)}
+    where = {"layer": len(plan.secret_layers) + 1, "whole_row": not protection.bounded}
+    return {**asdict(found), **where, "epsilon_all_parties": whole, "given": "; ".join(given)}
 
 
 def write_metrics(record: RunRecord) -> None:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from coordinator.defender_section import DefenderPlan
 from coordinator.local_section import LocalPlan
-from coordinator.secret_section import SecretLayerPlan, check_secret_plan
+from coordinator.secret_section import SecretLayerPlan, check_secret_plan, provable
 from kernel.defender_plan import defender_ring
 from kernel.errors import SettingsError
 from kernel.network import ActivationName, LossName, OptimizerName
@@ -71,8 +71,10 @@ class FirstLayerPlan(Settings):
         "open",
         description="of dL/dz at the cut: open to every party, who can guess labels from it, or shared, so that none sees it (beaver)",
     )
-    weights: WeightsForm = Field(
-        "own", description="of the first layer: each party's own block, or shared, so that nobody knows them (beaver)"
+    weights: WeightsForm | None = Field(
+        None,
+        description="of the first layer: each party's own block, or shared, so that nobody knows them (beaver); default: as the gradient, for a party's "
+        "own block moves by a gradient that tells labels, too",
     )
 
     def ring(self, *, secret: bool) -> tuple[int, int]:
@@ -113,6 +115,10 @@ class ProtectionPlan(Settings):
     weight_norm: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="spectral-norm bound of a party's first-layer weights"
     )
+    cut_interval: Annotated[float, AfterValidator(provable)] | None = Field(
+        None,
+        description="layers on shares: power of two from 1 to 1024; |z| of every unit of the cut is proved to stay below it, or the run stops",
+    )
     freeze_first_layer_after: int | None = Field(
         None,
         ge=0,
@@ -135,6 +141,7 @@ class ProtectionPlan(Settings):
             freeze_first_layer_after=self.freeze_first_layer_after,
             label_gradient=self.label_gradient,
             marvell_power=self.marvell_power,
+            cut_interval=self.cut_interval or 0.0,
         )
 
     def message(self) -> plan_pb2.ProtectionPlan | None:
@@ -148,6 +155,7 @@ class ProtectionPlan(Settings):
             freeze_first_layer_after=self.freeze_first_layer_after,
             label_gradient=_LABEL_GRADIENTS[self.label_gradient],
             marvell_power=self.marvell_power if self.label_gradient == "marvell" else 0.0,
+            cut_interval=self.cut_interval or 0.0,
         )
 
 
@@ -194,7 +202,7 @@ class Plan(Settings):
             check_secret_plan(message)
         self._check_network()
         self._check_first_layer()
-        self._check_protection()
+        self._check_protection(on_shares=is_secret(message))
         return self
 
     @property
@@ -203,11 +211,20 @@ class Plan(Settings):
         return not self.network.widths
 
     @property
+    def gradient(self) -> GradientForm:
+        """Of the gradient at the cut (`forms_on_shares`)."""
+        return "shared" if self.serverless else self.first_layer.gradient
+
+    @property
+    def weights(self) -> WeightsForm:
+        """Of the first layer's weights (`forms_on_shares`)."""
+        return self.first_layer.weights or ("shared" if self.gradient == "shared" else "own")
+
+    @property
     def ring(self) -> tuple[int, int]:
         """(ring_bits, fractional_bits) of what is shared."""
-        layer = self.first_layer
-        secret = self.serverless or bool(self.secret_layers) or layer.gradient == "shared" or layer.weights == "shared"
-        return layer.ring(secret=secret)
+        secret = bool(self.secret_layers) or self.gradient == "shared" or self.weights == "shared"
+        return self.first_layer.ring(secret=secret)
 
     def _check_parties(self) -> None:
         if len(self.parties) < 2:
@@ -274,11 +291,11 @@ class Plan(Settings):
                 f"fractional; at least {MIN_INTEGER_BITS} are wanted: lower fractional_bits or use ring_bits = 64"
             )
 
-    def _check_protection(self) -> None:
+    def _check_protection(self, *, on_shares: bool) -> None:
         asked = self.protection
         if "marvell_power" in asked.model_fields_set and asked.label_gradient != "marvell":
             raise ValueError('protection.marvell_power is for label_gradient = "marvell"; remove it or set that')
-        objection = asked.spec.objection(self.network.loss, self.epochs)
+        objection = asked.spec.objection(self.network.loss, self.epochs, on_shares=on_shares)
         if objection:
             raise ValueError(f"protection: {objection}")
 
@@ -316,9 +333,9 @@ class Plan(Settings):
             defender=self.defender.message() if self.defender is not None else None,
             protection=self.protection.message(),
             secret_layers=[layer.message() for layer in self.secret_layers],
-            gradient=_GRADIENTS["shared" if self.serverless else self.first_layer.gradient],
+            gradient=_GRADIENTS[self.gradient],
             head_interval=(self.network.head_interval or _HEAD_INTERVAL) if self.serverless else 0.0,
-            weights=_WEIGHTS[self.first_layer.weights],
+            weights=_WEIGHTS[self.weights],
         )
 
 

@@ -21,7 +21,7 @@ from kernel.run_state import RunState, advance
 Event = dict[str, Any]
 _PLAN, _EVENTS, _STATUS = "plan.toml", "events.jsonl", "status.json"
 _FINAL = {"done", "failed", "paused", "predicted", "sampled"}
-_DURABLE = _FINAL | {"barrier", "evaluated"}
+_DURABLE = _FINAL | {"barrier", "evaluated", "unscored"}
 _PROGRESS_KEPT = 256
 """In memory; who watches and is later than two minutes misses the older ones."""
 

@@ -178,7 +178,8 @@ class Runner:
         self._active = None
         paused = record.state is RunState.PAUSED
         told = "--resume" in str(error)
-        hint = f" (resume with `tertium run --resume {record.run}`)" if paused and not told else ""
+        until = " when its cause is gone; unchanged rows would stop it here again" if ended else ""
+        hint = f" (resume with `tertium run --resume {record.run}`{until})" if paused and not told else ""
         record.note("paused" if paused else "failed", reason=reason, sentence=f"{error}{hint}")
 
 

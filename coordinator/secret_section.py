@@ -1,6 +1,7 @@
 """The plan file's [[secret_layers]], and what a plan with more on shares than the first product is held to."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -28,6 +29,7 @@ _MESSAGES: dict[tuple[SecretActivation, Approximated | None], plan_pb2.SecretAct
     ("poly3", "sigmoid"): plan_pb2.SECRET_ACTIVATION_POLY3_SIGMOID,
     ("poly3", "relu"): plan_pb2.SECRET_ACTIVATION_POLY3_RELU,
 }
+_OWN = '; or say first_layer.weights = "own": blocks in the clear take any optimizer, and what moves them tells labels'
 _WORD_BYTES = 8
 _HEADER_BYTES = 4096
 """Room for what stands before a tensor in its message."""
@@ -43,7 +45,23 @@ def _computable(value: Any) -> Any:
     )
 
 
-def _provable(value: float) -> float:
+def forms_on_shares(plan: Mapping[str, Any]) -> tuple[str, str]:
+    """(gradient, weights) of a plan file's document, as they take effect where it does not say.
+
+    Without a neutral server the gradient is shared. Weights are shared with the gradient: a party's own block moves by a sum of
+    gradients that tells labels, too.
+    """
+    first, widths = plan.get("first_layer", {}), plan.get("network", {}).get("widths")
+    gradient = "shared" if widths == [] else first.get("gradient", "open")
+    return gradient, first.get("weights") or ("shared" if gradient == "shared" else "own")
+
+
+def provable(value: float) -> float:
+    """An interval of the plan file.
+
+    Raises:
+      ValueError: no proof on shares can hold a value to it.
+    """
     if not 1 <= value <= MAX_INTERVAL or math.frexp(value)[0] != 0.5:
         raise ValueError(f"{value:g} cannot be proved on shares; say a power of two from 1 to {MAX_INTERVAL:g}")
     return value
@@ -55,7 +73,7 @@ class SecretLayerPlan(Settings):
         description="what shares can compute; poly3 is a cubic fitted to what it approximates"
     )
     approximates: Approximated | None = Field(None, description="poly3 only: fitted by least squares on the interval")
-    interval: Annotated[float, AfterValidator(_provable)] = Field(
+    interval: Annotated[float, AfterValidator(provable)] = Field(
         8.0,
         description="power of two from 1 to 1024: |linear output| stays below it, by a proof on shares, or the run stops",
     )
@@ -106,7 +124,12 @@ def check_secret_plan(plan: plan_pb2.RunPlan) -> None:
         raise ValueError(f"protection: {objection}")
     try:
         check_step_sizes(secret_spec(plan, columns=1), plan.batch_rows)  # again when the columns are known
-    except (SettingsError, WireError, BadInputError) as error:
+    except SettingsError as error:
+        only_weights = (
+            plan.weights == plan_pb2.WEIGHTS_FORM_SHARED and not plan.secret_layers and not without_server(plan)
+        )
+        raise ValueError(f"{error}{_OWN if only_weights else ''}") from error
+    except (WireError, BadInputError) as error:
         raise ValueError(str(error)) from error
 
 

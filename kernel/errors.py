@@ -5,6 +5,7 @@
     │   ├── SettingsError               a config or plan file
     │   ├── RowsError                   a table, its schema, its alignment
     │   └── FixedPointError             a value the ring cannot hold
+    │       └── RangeError              a value on shares that was proved to have left its interval
     ├── PeerError               exit 3  another process is absent, lost or misbehaves
     │   ├── CertificateError            a certificate, key or pin
     │   ├── WireError                   a message that is not what was agreed
@@ -35,6 +36,10 @@ class RowsError(BadInputError):
 
 
 class FixedPointError(BadInputError):
+    pass
+
+
+class RangeError(FixedPointError):
     pass
 
 

@@ -34,26 +34,25 @@ class LocalPrivacy:
     releases: int
 
 
-def local_privacy(
-    noise: float, row_norm: float, weight_norm: float, releases: int, delta: float = 1e-5
-) -> LocalPrivacy:
-    """The guarantee of z1_noise, row_norm and weight_norm for a row that is sent ``releases`` times.
+def local_privacy(noise: float, reach: float, releases: int, delta: float = 1e-5) -> LocalPrivacy:
+    """The guarantee of one party's noise on z for a row that is sent ``releases`` times.
 
-    A party sends x Theta + noise with |x| <= R and a spectral norm of Theta of at most S: replacing x moves it by at most
-    2 R S. Noise of the other parties is not counted, so the guarantee does not rest on them.
+    What a row adds to z is no longer than ``reach`` (`ProtectionSpec.reach`): a party's x Theta_1 with |x| <= R and a spectral norm of
+    at most S has R S, and z that was proved on shares what was proved. Replacing the row moves it by at most twice that. Noise of
+    the other parties is not counted, so the guarantee does not rest on them.
 
-    The weights are taken as given: Theta was trained with the row, and that the *weights* (and so every later z1, and
+    The weights are taken as given: they were trained with the row, and that the *weights* (and so every later z, and
     the gradients) depend on it is not covered. For rows that are not trained on, the statement is whole.
 
     Raises:
       BadInputError: a number that is not finite and above 0, no release, or a delta outside (0, 1).
     """
-    for name, value in (("z1_noise", noise), ("row_norm", row_norm), ("weight_norm", weight_norm)):
+    for name, value in (("z1_noise", noise), ("the bound on z", reach)):
         if not (math.isfinite(value) and value > 0):
             raise BadInputError(f"{name} is {value}; a guarantee needs a finite number above 0")
     if releases < 1:
         raise BadInputError(f"{releases} releases were to be accounted for; a row is sent at least once")
-    mu = 2.0 * row_norm * weight_norm / noise * math.sqrt(releases)
+    mu = 2.0 * reach / noise * math.sqrt(releases)
     return LocalPrivacy(gaussian_epsilon(mu, delta), delta, "replace one row", noise, releases)
 
 

@@ -121,7 +121,7 @@ def check_plan_message(plan: plan_pb2.RunPlan) -> None:
     cut_dtype(plan.cut_dtype)
     check_micro_batches(plan.micro_batches)
     defender_spec(plan)
-    objection = protection_spec(plan).objection(network_spec(plan.network).loss, plan.epochs)
+    objection = protection_spec(plan).objection(network_spec(plan.network).loss, plan.epochs, on_shares=is_secret(plan))
     if objection:
         raise WireError(f"the plan's protection cannot be kept to: {objection}")
     _check_secret_parts(plan)
@@ -225,6 +225,7 @@ def protection_spec(plan: plan_pb2.RunPlan) -> ProtectionSpec:
         ),
         label_gradient=names[message.label_gradient],
         marvell_power=message.marvell_power,
+        cut_interval=message.cut_interval,
     )
 
 

@@ -20,8 +20,10 @@ def serve(config: Annotated[Path, typer.Argument(help="TOML config of the neutra
     os.environ.setdefault(
         "OPENBLAS_NUM_THREADS", "1"
     )  # small layers in numpy; large ones have TensorFlow's own threads
+    from kernel.allocator import keep_freed_memory
     from kernel.process import load_settings
     from neutral_server.daemon import serve as run_server
     from neutral_server.settings import NeutralServerSettings
 
+    keep_freed_memory()
     run_server(load_settings(NeutralServerSettings, config))

@@ -20,8 +20,10 @@ def serve(config: Annotated[Path, typer.Argument(help="TOML config of the party"
     # numpy reads these at import: several thread pools in one small step fight each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from kernel.allocator import keep_freed_memory
     from kernel.process import load_settings
     from party.daemon import serve as run_party
     from party.settings import PartySettings
 
+    keep_freed_memory()
     run_party(load_settings(PartySettings, config))

@@ -21,7 +21,7 @@ def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: 
       tables: column names of each declared table, in order (ranges are resolved against it).
 
     Raises:
-      PolicyError: job kind, defender, synthetic rows, peer, table or column that the policy does not accept.
+      PolicyError: job kind, defender, open gradient, synthetic rows, peer, table or column that the policy does not accept.
     """
     job = _JOB_NAMES.get(plan.job, "unspecified")
     if job not in policy.job_kinds:
@@ -32,6 +32,13 @@ def check_plan(policy: PolicySettings, plan: plan_pb2.RunPlan, me: str, tables: 
         raise PolicyError(
             f"the plan has a defender, which sends h1 to every party; the policy of {me!r} does not accept that: "
             "set policy.reveal_h1 = true there, or remove [defender] from the plan"
+        )
+    shared = plan.gradient == plan_pb2.GRADIENT_FORM_SHARED and plan.weights == plan_pb2.WEIGHTS_FORM_SHARED
+    if policy.shared_gradient and job == "split_nn" and not shared:
+        raise PolicyError(
+            f"the plan does not share gradient and first-layer weights, so that parties are told what labels can be read from; the policy of {me!r} "
+            'does not accept that: say first_layer.gradient = "shared" in the plan, and nothing of weights, or set '
+            "policy.shared_gradient = false there"
         )
     mine = part_of(plan, me)
     if plan.job in GAN_JOBS and mine.table not in policy.synthetic_rows:

@@ -36,6 +36,10 @@ class PolicySettings(Settings):
         False,
         description="accept plans with a defender: every party, this one too, is sent h1, from which it may learn rows of others",
     )
+    shared_gradient: bool = Field(
+        False,
+        description="take part in split training only where gradient and first-layer weights are shared: an open gradient tells labels to every party",
+    )
     synthetic_rows: tuple[str, ...] = Field(
         (),
         description="tables of which generators may be trained and synthetic rows, without differential privacy, be sent to the coordinator, "

@@ -22,6 +22,10 @@ def _resumed(event: Event) -> str:
     return f"resumed as generation {event['generation']} from barrier {event['barrier']}"
 
 
+def _unscored(event: Event) -> str:
+    return f"trained to its end, and not scored on test rows: {event['sentence']}"
+
+
 def _predicted(event: Event) -> str:
     return f"{event['rows']} rows predicted; the predictions are at {event['party']} only, in {event['file']}"
 
@@ -68,6 +72,7 @@ def _classes(labels: Iterable[Any]) -> str:
 _LINES: dict[str, Callable[[Event], str]] = {
     "prepared": _prepared,
     "resumed": _resumed,
+    "unscored": _unscored,
     "predicted": _predicted,
     "sampled": _sampled,
     "classes_missing": _classes_missing,

@@ -1,14 +1,14 @@
 """What `tertium plan` says of a plan's defender and protection, before anything is sent."""
 
 from coordinator.defender_section import DefenderPlan
-from coordinator.plan import Plan, ProtectionPlan
+from coordinator.plan import Plan
 from coordinator.report.quantities import three_digits
 from kernel.gaussian_accounting import local_privacy
 
 
 def privacy_lines(plan: Plan) -> list[str]:
     """A sentence for each mitigation that is on, with what it shows to whom or promises; empty without any."""
-    return _defender(plan.defender) + _protection(plan.protection, plan.epochs, defended=plan.defender is not None)
+    return _defender(plan.defender) + _protection(plan)
 
 
 def _defender(defender: DefenderPlan | None) -> list[str]:
@@ -23,19 +23,29 @@ def _defender(defender: DefenderPlan | None) -> list[str]:
     ]
 
 
-def _protection(protection: ProtectionPlan, epochs: int, *, defended: bool) -> list[str]:
-    lines, spec = [], protection.spec
+def _protection(plan: Plan) -> list[str]:
+    lines, spec, epochs = [], plan.protection.spec, plan.epochs
     if spec.bounded:
         lines.append(
             f"protection: rows of a party are scaled down to norm {spec.row_norm:g}, its first-layer weights to spectral "
             f"norm {spec.weight_norm:g}"
         )
+    cut = len(plan.secret_layers) + 1
+    if spec.cut_interval:
+        lines.append(
+            f"protection: |z{cut}| of every unit is proved on shares to stay below {spec.cut_interval:g} before it leaves, or the run stops: at or "
+            f"above {2 * spec.cut_interval:g} for sure, in between with a probability; that it stops tells of the row, and is not in ε"
+        )
     if spec.z1_noise:
         releases = spec.releases(range(1, epochs + 1))
-        found = local_privacy(spec.z1_noise, spec.row_norm, spec.weight_norm, releases)
-        uncounted = ", and not counting the sum of the defenders' gradients, which has no noise" if defended else ""
+        found = local_privacy(spec.z1_noise, spec.reach(plan.network.widths[0]), releases)
+        uncounted = (
+            ", and not counting the sum of the defenders' gradients, which has no noise"
+            if plan.defender is not None
+            else ""
+        )
         lines.append(
-            f"protection: noise of {spec.z1_noise:g} on z1 at each party; a training row has ε = {three_digits(found.epsilon)} "
+            f"protection: noise of {spec.z1_noise:g} on z{cut} at each party; a training row has ε = {three_digits(found.epsilon)} "
             f"at δ = {found.delta:g} over {releases} release{'s' if releases > 1 else ''} in {epochs} epochs (relation: "
             f"{found.relation}; given the weights, which are trained from the rows without noise{uncounted})"
         )

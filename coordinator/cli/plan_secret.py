@@ -44,15 +44,21 @@ def _whole(plan: Plan, depth: int) -> str:
 
 
 def _rounds(plan: Plan, rounds: StepRounds) -> str:
-    shared = plan.first_layer.gradient == "shared" and not plan.serverless
-    moves = plan.secret_layers or plan.first_layer.weights == "shared" or plan.serverless
-    rest = ["all weights at once", *["the shared gradient"] * shared, *["the head and its loss"] * plan.serverless]
+    shared = plan.gradient == "shared" and not plan.serverless
+    moves = plan.secret_layers or plan.weights == "shared" or plan.serverless
+    proved = plan.protection.cut_interval is not None
+    rest = [
+        "all weights at once",
+        *["the proof of the cut"] * proved,
+        *["the shared gradient"] * shared,
+        *["the head and its loss"] * plan.serverless,
+    ]
     rest += ["all moves at once"] * bool(moves)
     said = (
         f"rounds a training step: {rounds.total} of openings among the parties, {rounds.rest} of them for no single layer before the last "
         f"({', '.join(rest)})"
     )
-    if plan.first_layer.weights == "own":
+    if plan.weights == "own":
         said += ", one more for first-layer gradients"
     return said if plan.serverless else f"{said}, and {_ANSWERS} answers of the neutral server at the label holder"
 
@@ -66,13 +72,13 @@ def _activation(layer: SecretLayerPlan) -> str:
 def _gradient(plan: Plan, depth: int) -> str:
     if plan.serverless:
         return f"  gradient shared: dL/dz{depth} is computed on shares, and nobody sees it"
-    if plan.first_layer.gradient == "shared":
+    if plan.gradient == "shared":
         return f"  gradient shared: dL/dz{depth} goes to the parties as shares, and none of them sees it"
     return f"  gradient open: every party sees dL/dz{depth} of every training row, and can guess labels from it"
 
 
 def _weights(plan: Plan) -> str:
-    if plan.first_layer.weights == "shared":
+    if plan.weights == "shared":
         return "  first-layer weights shared: they start as a sum of draws of all parties, and nobody ever knows them"
     return (
         "  first-layer weights own: each party holds its block in the clear, and learns the sum over a batch of its own columns "

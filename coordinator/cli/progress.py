@@ -11,12 +11,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from coordinator.cli.event_lines import line_of
 from coordinator.report.quantities import duration
 from coordinator.run_store import Event
-from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
+from kernel.errors import BadInputError, PeerError, PolicyError, RangeError, TertiumError
 
 _QUIET = {"prepared", "preview"}
 _ENDS = {"paused", "failed"}
 _ERRORS: dict[str, type[TertiumError]] = {
     "FAILURE_REASON_BAD_INPUT": BadInputError,
+    "FAILURE_REASON_RANGE": RangeError,
     "FAILURE_REASON_POLICY": PolicyError,
     "FAILURE_REASON_PEER": PeerError,
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from coordinator.job_plan import GAN_JOBS
 from coordinator.report.gan.disclosures import gan_disclosures
 from coordinator.report.privacy.words import at_cut
+from coordinator.secret_section import forms_on_shares
 
 Disclosure = tuple[str, str, str]
 """(role, what it saw, why)"""
@@ -77,16 +78,16 @@ def disclosures_of(run_directory: Path) -> tuple[Disclosure, ...]:
         return gan_disclosures(plan.get("shared", {}).get("mode", "fakes") if plan["job"] == "privgan" else "none")
     first = plan.get("first_layer", {})
     protocol, layers = first.get("protocol", "masked_sum"), len(plan.get("secret_layers", []))
-    gradient, weights = first.get("gradient", "open"), first.get("weights", "own")
+    gradient, weights = forms_on_shares(plan)
+    protection = plan.get("protection", {})
     defended = _DEFENDED if "defender" in plan else ()
     if not plan.get("network", {}).get("widths", [0]):
-        return _SERVERLESS + _on_shares(weights, layers, "coordinator")
+        return _SERVERLESS + _on_shares(weights, "coordinator", proved=True)
     if gradient == "shared" or weights == "shared" or layers:
         return tuple(
             _at_cut(row, layers + 1) for row in _ALWAYS + _gradient_on_shares(gradient) + defended
-        ) + _on_shares(weights, layers, "neutral server")
-    frozen = plan.get("protection", {}).get("freeze_first_layer_after")
-    return _ALWAYS + _gradient(frozen) + _BY_PROTOCOL[protocol] + defended
+        ) + _on_shares(weights, "neutral server", proved=layers > 0 or "cut_interval" in protection)
+    return _ALWAYS + _gradient(protection.get("freeze_first_layer_after")) + _BY_PROTOCOL[protocol] + defended
 
 
 def _at_cut(row: Disclosure, cut: int) -> Disclosure:
@@ -112,7 +113,7 @@ def _gradient_on_shares(gradient: str) -> tuple[Disclosure, ...]:
     )
 
 
-def _on_shares(weights: str, layers: int, relay: str) -> tuple[Disclosure, ...]:
+def _on_shares(weights: str, relay: str, *, proved: bool) -> tuple[Disclosure, ...]:
     """What the parties open among themselves, and what the gradient of a party's own weights tells it."""
     own: tuple[Disclosure, ...] = (
         (
@@ -136,7 +137,7 @@ def _on_shares(weights: str, layers: int, relay: str) -> tuple[Disclosure, ...]:
             "E = X − U once, and in every round of a mini-batch values on shares less a mask each",
             "uniform without the masks, which the dealer alone knows",
         ),
-        *(proofs if layers or relay == "coordinator" else ()),
+        *(proofs if proved else ()),
         (
             "dealer (coordinator)",
             "all masks, and what is derived from them",

@@ -73,7 +73,9 @@ def _folded(stretch: list[Event]) -> Iterable[tuple[str, list[Event]]]:
 def _moment(kind: str, group: list[Event], start: datetime | None) -> Moment:
     at = time_of(group[-1])
     after = f"+{duration((at - start).total_seconds())}" if at and start else DASH
-    tone = {"done": "good", "failed": "bad", "paused": "warning", "resumed": "good"}.get(kind, "plain")
+    tone = {"done": "good", "failed": "bad", "paused": "warning", "unscored": "warning", "resumed": "good"}.get(
+        kind, "plain"
+    )
     return Moment(after, at.isoformat(sep=" ", timespec="seconds") if at else "", kind, _sentence(kind, group), tone)
 
 
@@ -89,6 +91,7 @@ def _sentence(kind: str, group: list[Event]) -> str:
         "generation": lambda: f"Generation {event.get('generation', DASH)} from barrier {event.get('barrier', DASH)}.",
         "barrier": lambda: _span("Barrier", "Barriers", "barrier", group) + " held by every role.",
         "evaluated": lambda: _span("Scores after epoch", "Last scores of epochs", "epoch", group) + _values(event),
+        "unscored": lambda: f"Trained to its end, and not scored on test rows: {_reason(event)}",
         "baseline": lambda: "The plain net was trained on the joined rows for comparison.",
         "recorded": lambda: "What each role received was kept, as --record asked.",
         "attacks": lambda: f"What the roles received was attacked in {duration(event.get('seconds'))}.",

@@ -7,6 +7,7 @@
 [4] a forward pass on the test rows; the label holder scores.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -22,7 +23,7 @@ from coordinator.settings import CoordinatorSettings
 from coordinator.stack_secrets import StackSecrets
 from kernel.batch_order import RowIndices, batch_seed, batch_sizes, epoch_order, split_rows
 from kernel.defender_plan import defender_ring, defender_spec
-from kernel.errors import BadInputError, StepError
+from kernel.errors import BadInputError, RangeError, StepError
 from kernel.plan_message import label_holder, plan_hash, protection_spec, ring_of, share_ring
 from kernel.run_state import RunState
 from kernel.secret.plan import first_width, gradient_shift, is_secret, secret_spec
@@ -64,8 +65,12 @@ class SplitNnRounds(Rounds):
             **forecast(plan, train_rows, [self._prepared[name].encoded_columns for name in self._names]).as_event(),
         )
         self._train_epochs(start, lambda epoch: self._train_epoch(epoch, train_rows))
-        self._evaluate(plan.epochs, test_rows)
-        self._end()
+        try:
+            self._evaluate(plan.epochs, test_rows)
+        except RangeError as error:
+            self._end_unscored(error)
+        else:
+            self._end()
 
     def _predict(self, table: str, request: str) -> None:
         held_by_server = self._prepare(table, request)
@@ -224,6 +229,23 @@ class SplitNnRounds(Rounds):
         self._record.note(
             "evaluated", epoch=epoch, scores=scores, **({"roc": curve} if found.false_positive_rate else {})
         )
+
+    def _end_unscored(self, error: RangeError) -> None:
+        """A test row beyond an interval costs the scores, not the network: all epochs are trained and held by then.
+
+        The parties have given the generation up, so that only what its epochs sent is counted.
+        """
+        self._record.note("unscored", sentence=str(error))
+        self._close_server(str(error))
+        epochs = [one for one in self._record.events if one["event"] == "epoch"]
+        links, relayed = (
+            dict(sorted(sum((Counter(one[kind]) for one in epochs), Counter[str]()).items()))
+            for kind in ("bytes", "relayed_bytes")
+        )
+        self._record.note(
+            "traffic", generation=self._generation, bytes=links, relayed_bytes=relayed, versions=self._roster.versions()
+        )
+        self._record.move(RunState.DONE)
 
     def _open_pass(self, epoch: int, purpose: common_pb2.Purpose, rows: int, *, frozen: bool = False) -> None:
         self._require_server().open_pass(

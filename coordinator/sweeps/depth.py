@@ -81,7 +81,7 @@ class DepthFigures:
             "reference": variant.reference,
             "depth": variant.depth,
             "gradient": variant.gradient,
-            "weights": variant.plan.first_layer.weights,
+            "weights": variant.plan.weights,
             "protocol": variant.plan.first_layer.protocol,
             "activations": [layer.activation for layer in variant.plan.secret_layers],
             "seconds": spread_of([one for run in runs for one in run.seconds]),

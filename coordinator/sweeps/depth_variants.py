@@ -43,7 +43,7 @@ class DepthVariant:
         if self.reference:
             return "masked_sum, open"
         form = "no server" if self.plan.serverless else self.gradient
-        return f"i = {self.depth}, {form}{', weights shared' if self.plan.first_layer.weights == 'shared' else ''}"
+        return f"i = {self.depth}, {form}{', weights shared' if self.plan.weights == 'shared' else ''}"
 
 
 def depth_variants(
@@ -73,7 +73,7 @@ def depth_variants(
     layers = _Layers(document, plan, activation)
     found = [_variant(base, layers, 1, "open", what, first_layer={"protocol": "masked_sum"}, reference=True)]
     for gradient in gradients:
-        form: dict[str, Any] = {"protocol": "beaver", "gradient": gradient, "weights": plan.first_layer.weights}
+        form: dict[str, Any] = {"protocol": "beaver", "gradient": gradient, "weights": plan.weights}
         deepest = layers.count + (gradient == "shared" and plan.network.loss != "regression")
         found += [_variant(base, layers, depth, gradient, what, first_layer=form) for depth in range(1, deepest + 1)]
     return found

@@ -114,11 +114,13 @@ def parity_figures(plan: Plan, run: RunRecord) -> dict[str, Any]:
     """A record of a run and its baseline; see `run_parity`.
 
     Raises:
-      BadInputError: the run has no baseline.
+      BadInputError: the run has no baseline, or no scores.
     """
     ring_bits, fractional_bits = plan.ring
     if run.baseline is None:
         raise BadInputError(f"run {run.run} has no plain network beside it; train it with its baseline")
+    if not run.scores:
+        raise BadInputError(f"run {run.run} has no scores; it ended before its test rows were scored")
     losses = [epoch.loss for epoch in run.epochs if epoch.loss is not None]
     return {
         "protocol": plan.first_layer.protocol,

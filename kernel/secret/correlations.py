@@ -70,14 +70,26 @@ class Recipe:
             )
 
     @cached_property
-    def derived(self) -> tuple[Item, ...]:
-        """In the order of a correction: 64-bit words first."""
-        return tuple(sorted((item for item in self.items if item.rule), key=lambda item: -item.bits))
+    def places(self) -> dict[str, tuple[Item, slice]]:
+        """Where each derived item is among the octets of a correction: 64-bit words first."""
+        found, start = {}, 0
+        for item in sorted((item for item in self.items if item.rule), key=lambda item: -item.bits):
+            end = start + item.size * item.bits // 8
+            found[item.name], start = (item, slice(start, end)), end
+        return found
 
     @property
     def correction_words(self) -> int:
         """64-bit words of a step's correction."""
-        return -(-sum(item.size * item.bits // 8 for item in self.derived) // _WORD_BYTES)
+        return -(-sum(item.size * item.bits // 8 for item, _ in self.places.values()) // _WORD_BYTES)
+
+    def parts(self, correction: RingArray) -> dict[str, RingArray]:
+        """Views of a correction, words [correction_words]: each derived item's, in its own words and shape."""
+        octets = correction.view(np.uint8)
+        return {
+            name: octets[place].view(ring_dtype(item.bits)).reshape(item.shape)
+            for name, (item, place) in self.places.items()
+        }
 
 
 class CorrelatedShares:
@@ -103,11 +115,8 @@ class CorrelatedShares:
 
 def correct(shares: Mapping[str, RingArray], recipe: Recipe, correction: RingArray) -> None:
     """Add a step's correction, words [recipe.correction_words], at its holder, in place."""
-    octets, start = correction.view(np.uint8), 0
-    for item in recipe.derived:
-        end = start + item.size * item.bits // 8
-        shares[item.name][...] += octets[start:end].view(ring_dtype(item.bits)).reshape(item.shape)
-        start = end
+    for name, part in recipe.parts(correction).items():
+        shares[name][...] += part
 
 
 class CorrelationDealer:
@@ -131,17 +140,11 @@ class CorrelationDealer:
                 totals[name] += share
         known: dict[str, RingArray] = {ROWS_MASK: self._u[row_indices]}
         out = np.zeros(recipe.correction_words, ring_dtype(64))
-        corrections: dict[str, RingArray] = {}
+        parts = recipe.parts(out)
         for item in recipe.items:
             if not item.rule:
                 known[item.name] = totals[item.name]
                 continue
-            value = _RULES[item.rule](item.shift, *(known[name] for name in item.of))
-            known[item.name] = value
-            corrections[item.name] = value.astype(ring_dtype(item.bits)) - totals[item.name]
-        octets, start = out.view(np.uint8), 0
-        for item in recipe.derived:
-            end = start + item.size * item.bits // 8
-            octets[start:end] = np.ascontiguousarray(corrections[item.name]).view(np.uint8).reshape(-1)
-            start = end
+            value = known[item.name] = _RULES[item.rule](item.shift, *(known[name] for name in item.of))
+            np.subtract(value.astype(ring_dtype(item.bits), copy=False), totals[item.name], out=parts[item.name])
         return out

@@ -102,6 +102,7 @@ def secret_spec(plan: plan_pb2.RunPlan, columns: int) -> SecretSpec:
         momentum=_momentum(plan.network.optimizer) if moves else None,
         head=_head(plan.network.loss) if headless else "",
         head_interval=head_interval,
+        cut_interval=_interval(plan.protection.cut_interval, "the cut") if plan.protection.cut_interval else 0.0,
     )
 
 
@@ -109,16 +110,12 @@ def protection_objection(plan: plan_pb2.RunPlan, protection: ProtectionSpec) -> 
     """Why a plan that `is_secret` cannot keep to these mitigations; None where it can."""
     if without_server(plan) and (plan.HasField("defender") or plan.HasField("protection")):
         return "without a neutral server nothing in the clear is left to protect; remove [defender] and [protection]"
-    bounds = protection.row_norm > 0 or protection.weight_norm > 0
-    if plan.secret_layers and (bounds or protection.z1_noise > 0):
+    if (protection.row_norm > 0 or protection.weight_norm > 0) and (
+        plan.secret_layers or plan.weights == plan_pb2.WEIGHTS_FORM_SHARED
+    ):
         return (
-            "with secret_layers nobody knows the weights before the cut, so that row_norm and weight_norm do not bound z there, "
-            "and z1_noise needs that bound; remove them"
-        )
-    if plan.weights == plan_pb2.WEIGHTS_FORM_SHARED and (bounds or protection.z1_noise > 0):
-        return (
-            'with weights = "shared" nobody knows the first-layer weights, which row_norm and weight_norm bound together, and '
-            'z1_noise needs that bound; remove them or say weights = "own"'
+            "nobody knows the weights before the cut, so that row_norm and weight_norm do not bound z there; remove them, and say "
+            "cut_interval, which is proved on shares"
         )
     if protection.freeze_first_layer_after is not None:
         return (

@@ -20,11 +20,10 @@ from kernel.ring import RingArray
 from kernel.secret.correlations import Item
 
 
-def range_items(name: str, shape: tuple[int, int], of: str, shift: int) -> list[Item]:
-    """For the value whose mask is ``of``: its other truncation, the multipliers, and their products."""
+def range_items(name: str, shape: tuple[int, int]) -> list[Item]:
+    """The mask of q, the multipliers, and their products."""
     factors = (f"{name}.m", f"{name}.a")
     return [
-        Item(f"{name}.floor", shape, "floor", (of,), shift),
         Item(f"{name}.a", shape),
         Item(f"{name}.m", shape),
         Item(f"{name}.m*a", shape, "product", factors),

@@ -1,7 +1,8 @@
 """The correlated randomness of one step, from the layers alone: party and dealer must list the same, in the same order.
 
 Names, with l from 1: V{l} masks the weights of layer l, R{l} its activation, W{l} the gradient at its output. T{l}, P{l}, H{l}, D{l}, G{l}
-are truncations: of z_l, of z_l^2, of the activation, of the gradient at the activation, of that at z_l. Q{l} proves z_l's range.
+are truncations: of z_l, of z_l^2, of the activation, of the gradient at the activation, of that at z_l. Q{l} proves z_l's range; of z_i,
+which is not truncated, it is the mask as well.
 N{l}, NB{l} truncate what moves weights and bias, M{l}, MB{l} what momentum keeps of the last move. C, X and B are products of masks.
 """
 
@@ -49,7 +50,7 @@ def _forward_items(spec: SecretSpec, number: int, rows: int) -> list[Item]:
         Item(f"C{number}", (rows, widths[number]), "rows times", (inputs, f"V{number}")),
     ]
     if number == spec.depth:
-        return items
+        return items + _cut_items(spec, rows)
     layer, shape = spec.layers[number - 1], (rows, widths[number])
     items += _checked_items(spec, number, shape, layer.interval)
     if layer.activation != "identity":
@@ -65,8 +66,17 @@ def _checked_items(spec: SecretSpec, number: int, shape: tuple[int, int], interv
     shift = range_shift(spec, interval)
     return [
         *truncation_items(f"T{number}", shape, spec.fractional_bits, again=shift),
-        *range_items(f"Q{number}", shape, f"T{number}", shift),
+        Item(f"Q{number}.floor", shape, "floor", (f"T{number}",), shift),
+        *range_items(f"Q{number}", shape),
     ]
+
+
+def _cut_items(spec: SecretSpec, rows: int) -> list[Item]:
+    """Of z_i that goes to a neutral server: a proof of its range where the plan wants one, without a truncation of its own."""
+    if not spec.cut_interval:
+        return []
+    name, shape = f"Q{spec.depth}", (rows, spec.cut_width)
+    return [*truncation_items(name, shape, range_shift(spec, spec.cut_interval)), *range_items(name, shape)]
 
 
 def _head_items(spec: SecretSpec, rows: int) -> list[Item]:

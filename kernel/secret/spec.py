@@ -92,6 +92,7 @@ class SecretSpec:
       fractional_bits: f of every value on shares; the ring is Z_2^64.
       gradient_shift: s; the gradient at the cut is 2^s dL/dz, so that a mean over a batch keeps its bits.
       step_size, momentum: of weights on shares; momentum None for plain SGD.
+      cut_interval: |z_i| is proved to stay below it before it is sent; a power of two, 0 for no proof.
       head: without a neutral server the loss, whose gradient is computed on shares too; else empty.
     """
 
@@ -106,6 +107,7 @@ class SecretSpec:
     momentum: StepSize | None = None
     head: Literal["", "binary", "multiclass"] = ""
     head_interval: float = 8.0
+    cut_interval: float = 0.0
 
     @property
     def depth(self) -> int:

@@ -5,6 +5,7 @@ Everything here is local to one party; ``first`` at exactly one, which adds what
  [2] of each layer before the cut: z_l + mask, which truncates it and is its Beaver opening at once (truncation.py);
  [3] poly3: the same of z_l^2; [4] square, poly3: the same of the activation;
  [5] A_l - R_l, for both products A_l is part of. Rounds a layer before the cut: identity 2, square 3, poly3 4.
+ [c] where z_i's range is proved: z_i + mask, and both openings of the proof, before it is sent: 3 rounds.
 Then z_i, re-masked, is the neutral server's, and the gradient there comes back, in the clear or as shares.
  [6] a shared one: G_i - W_i;
  [7] of each layer before the cut, downwards: the gradient at its activation; [8] square, poly3: that at z_l; [9] G_l - W_l.
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kernel.errors import FixedPointError
+from kernel.errors import RangeError
 from kernel.ring import RingArray, multiply_add, ring_matmul
 from kernel.secret.polynomials import coefficients, cubic
 from kernel.secret.range_proof import excess
@@ -80,7 +81,7 @@ class SecretStep:
         """Up to ``product``.
 
         Raises:
-          FixedPointError: a layer's range was exceeded; names it.
+          RangeError: a layer's range was exceeded; names it.
         """
         spec, shares = self.spec, self.shares
         opened = yield [theta - shares[f"V{number}"] for number, theta in enumerate(self.model.weights, 1)]  # [1]
@@ -89,6 +90,8 @@ class SecretStep:
         for number, layer in enumerate(spec.layers, 1):
             yield from self._activate(number, layer)
             self.product = self._next_product(number + 1)
+        if spec.cut_interval:
+            yield from self._prove_cut()
 
     def settle(self) -> Rounds:
         """The range proofs that no later opening carried."""
@@ -182,7 +185,9 @@ class SecretStep:
         opened = yield from self._open(
             [masked(self.linear_output(), self.shares[f"T{number}"], first=self.first)]
         )  # [2]
-        self._prove(number, interval, opened[0])
+        name, shift = f"Q{number}", range_shift(self.spec, interval)
+        q = truncated_again(name, f"T{number}", opened[0], self.shares, shift, first=self.first)
+        self._proofs.add(name, q.share, self.shares, self._range_sentence(number, interval))
         return truncate(f"T{number}", opened[0], self.shares, self.spec.fractional_bits, first=self.first)
 
     def _polynomial(self, number: int, layer: SecretLayer, t: Truncated) -> Generator[Openings, Openings, RingArray]:
@@ -204,12 +209,18 @@ class SecretStep:
             total += c0 << (np.uint64(2) * f)
         return total
 
-    def _prove(self, number: int, interval: float, opened: RingArray) -> None:
-        name = f"Q{number}"
-        shift = range_shift(self.spec, interval)
-        q = truncated_again(name, f"T{number}", opened, self.shares, shift, first=self.first).share
-        what = "the label head" if number == self.spec.depth else f"secret layer {number}"
-        self._proofs.add(name, q, self.shares, f"{what}: its linear output left [-{interval:g}, {interval:g}]")
+    def _prove_cut(self) -> Rounds:
+        """[c]: noise at the cut hides a row only as far as z_i is bounded, so that nothing of it leaves before the proof is through."""
+        interval, name = self.spec.cut_interval, f"Q{self.spec.depth}"
+        opened = yield from self._open([masked(self.product, self.shares[name], first=self.first)])
+        q = truncate(name, opened[0], self.shares, range_shift(self.spec, interval), first=self.first)
+        self._proofs.add(name, q.share, self.shares, self._range_sentence(self.spec.depth, interval))
+        yield from self.settle()
+
+    def _range_sentence(self, number: int, interval: float) -> str:
+        last = "the label head" if self.spec.head else "the cut"
+        what = last if number == self.spec.depth else f"secret layer {number}"
+        return f"{what}: its linear output left [-{interval:g}, {interval:g}]"
 
     # --- backward --------------------------------------------------------------------------------------------------
 
@@ -328,13 +339,13 @@ class _Proofs:
         """The sums of what was due.
 
         Raises:
-          FixedPointError: a range was exceeded.
+          RangeError: a range was exceeded.
         """
         first, second = self._asked
         for words, (_, sentence) in zip(opened[first : first + second], self._sums[:second], strict=True):
             if words.any():
-                raise FixedPointError(
-                    f"{sentence}; the run stops at its last barrier: submit the plan again with a lower learning rate, a wider interval, or clip_deviations at the table"
+                raise RangeError(
+                    f"{sentence}; submit the plan again with a lower learning rate, a wider interval, or clip_deviations at the table"
                 )
         done, self._masked = self._masked[:first], self._masked[first:]
         self._sums = self._sums[second:] + [

@@ -7,12 +7,13 @@ from typing import Any
 
 import grpc
 
-from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
+from kernel.errors import BadInputError, PeerError, PolicyError, RangeError, TertiumError
 from protos.v1 import common_pb2
 
 METADATA_KEY = "tertium-failure-bin"
 
 _REASONS: tuple[tuple[type[TertiumError], common_pb2.FailureReason, Any], ...] = (
+    (RangeError, common_pb2.FAILURE_REASON_RANGE, grpc.StatusCode.INVALID_ARGUMENT),
     (BadInputError, common_pb2.FAILURE_REASON_BAD_INPUT, grpc.StatusCode.INVALID_ARGUMENT),
     (PeerError, common_pb2.FAILURE_REASON_PEER, grpc.StatusCode.FAILED_PRECONDITION),
     (PolicyError, common_pb2.FAILURE_REASON_POLICY, grpc.StatusCode.PERMISSION_DENIED),

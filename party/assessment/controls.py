@@ -83,21 +83,22 @@ def _projection(columns: int, width: int, generator: np.random.Generator) -> Flo
 def _label_gradients(
     shape: tuple[int, ...], classes: NDArray[np.int64], generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """[epochs, n, width]: (p - y) w^T with p alike for all rows and a new w in each epoch.
+    """[epochs, n, width], three epochs at most: (p - y) w^T with p alike for all rows and a new w in each epoch.
 
     Of two classes, rows of the second leave the line by 1 %, which is what ``label_line`` looks for; the other attacks
     do not see it.
     """
-    epochs, _, width = shape
+    epochs, rows, width = min(shape[0], _EPOCHS), *shape[1:]
     if classes.max() <= 1:
         error = _GUESS - classes[:, None]
     else:
         error = 1 / (classes.max() + 1) - np.eye(int(classes.max()) + 1)[classes]
-    heads = generator.standard_normal((epochs, error.shape[1], width))
-    raw = error @ heads
+    heads = generator.standard_normal((epochs, error.shape[1], width), np.float32)
+    raw: NDArray[np.float32] = error.astype(np.float32) @ heads
     if classes.max() <= 1:
-        raw += _OFF_LINE * classes[:, None] * generator.standard_normal(shape)
-    return raw.astype(np.float32)
+        off = np.float32(_OFF_LINE) * classes[:, None].astype(np.float32)
+        raw += off * generator.standard_normal((epochs, rows, width), np.float32)
+    return raw
 
 
 def _descent(view: View, targets: NDArray[np.float32], generator: np.random.Generator) -> dict[str, Floats]:

@@ -3,10 +3,12 @@
 import pytest
 
 from coordinator.plan import Plan, parse_plan
+from coordinator.secret_section import forms_on_shares
 from kernel.errors import SettingsError, WireError
 from kernel.plan_message import check_plan_message, plan_hash
 from kernel.secret.plan import is_secret, secret_spec
 from kernel.secret.spec import SecretLayer, SecretSpec, StepSize
+from kernel.settings import parse_toml
 from protos.v1 import plan_pb2
 
 TEXT = """
@@ -49,7 +51,7 @@ columns = ["W1"]
 """
 SHARED = TEXT.replace('"beaver"\n', '"beaver"\ngradient = "shared"\nweights = "shared"\n')
 LAYERS = TEXT[TEXT.index("[[secret_layers]]") : TEXT.index("[network]")]
-GRADIENT_ONLY = TEXT.replace(LAYERS, "").replace('"beaver"\n', '"beaver"\ngradient = "shared"\n')
+GRADIENT_ONLY = TEXT.replace(LAYERS, "").replace('"beaver"\n', '"beaver"\ngradient = "shared"\nweights = "own"\n')
 WEIGHTS_ONLY = TEXT.replace(LAYERS, "").replace('"beaver"\n', '"beaver"\nweights = "shared"\n')
 
 
@@ -173,9 +175,13 @@ BOUNDS = "row_norm = 2.0\nweight_norm = 2.0\n"
 @pytest.mark.parametrize(
     ("text", "section", "sentence"),
     [
-        (TEXT, BOUNDS, "with secret_layers nobody knows the weights before the cut"),
-        (TEXT, f"{BOUNDS}z1_noise = 0.5\n", "z1_noise needs that bound"),
-        (WEIGHTS_ONLY, BOUNDS, 'with weights = "shared" nobody knows the first-layer weights'),
+        (
+            TEXT,
+            BOUNDS,
+            "nobody knows the weights before the cut, so that row_norm and weight_norm do not bound z there",
+        ),
+        (TEXT, f"{BOUNDS}z1_noise = 0.5\n", "say cut_interval, which is proved on shares"),
+        (WEIGHTS_ONLY, BOUNDS, "nobody knows the weights before the cut"),
         (TEXT, "freeze_first_layer_after = 2\n", "freeze_first_layer_after is for weights in the clear"),
         (GRADIENT_ONLY, "freeze_first_layer_after = 2\n", "freeze_first_layer_after is for weights in the clear"),
     ],
@@ -195,6 +201,44 @@ def test_protection_that_makes_no_sense_on_shares(text, section, sentence):
 def test_protection_of_clear_weights_and_of_labels_stays():
     parse_plan(f"{GRADIENT_ONLY}\n[protection]\n{BOUNDS}z1_noise = 0.5\n")
     parse_plan(f'{SHARED}\n[protection]\nlabel_gradient = "max_norm"\n')
+
+
+@pytest.mark.parametrize("text", [TEXT, SHARED, WEIGHTS_ONLY, GRADIENT_ONLY])
+def test_noise_at_a_cut_that_is_proved(text):
+    plan = parse_plan(f"{text}\n[protection]\ncut_interval = 16\nz1_noise = 0.5\n")
+    check_plan_message(plan.message())
+    assert secret_spec(plan.message(), columns=4).cut_interval == 16.0
+    assert plan.protection.spec.reach(4) == 2 * 16 * 2  # what is below twice the interval in each of four units
+
+
+@pytest.mark.parametrize(
+    ("text", "section", "sentence"),
+    [
+        (TEXT, "z1_noise = 0.5\n", "or with layers on shares cut_interval"),
+        (TEXT, "cut_interval = 12\n", "12 cannot be proved on shares; say a power of two from 1 to 1024"),
+        (TEXT.replace(LAYERS, ""), "cut_interval = 16\n", "this plan keeps none; use row_norm and weight_norm"),
+        (GRADIENT_ONLY, f"{BOUNDS}cut_interval = 16\n", "remove one or the other"),
+    ],
+)
+def test_a_bound_of_the_cut_that_cannot_be_had(text, section, sentence):
+    with pytest.raises(SettingsError) as caught:
+        parse_plan(f"{text}\n[protection]\n{section}")
+    assert sentence in str(caught.value)
+
+
+def test_weights_are_shared_with_the_gradient_unless_the_plan_says_otherwise():
+    """Whoever reads the plan file itself must find the same."""
+    for text in (TEXT, SHARED, GRADIENT_ONLY, WEIGHTS_ONLY, GRADIENT_ONLY.replace('weights = "own"\n', "")):
+        plan = parse_plan(text)
+        assert forms_on_shares(parse_toml(text, "a plan")) == (plan.gradient, plan.weights)
+    assert plan.weights == "shared"
+    adam = text.replace('"momentum"', '"adam"')
+    with pytest.raises(SettingsError, match=r'adam cannot be had .*; or say first_layer\.weights = "own"'):
+        parse_plan(adam)
+    serverless = text.replace('gradient = "shared"\n', "").replace("widths = [4, 3]", "widths = []")
+    serverless = serverless.replace('["sigmoid", "relu"]', "[]")
+    assert (parse_plan(serverless).gradient, parse_plan(serverless).weights) == ("shared", "shared")
+    assert forms_on_shares(parse_toml(serverless, "a plan")) == ("shared", "shared")
 
 
 def _changed(**fields):
@@ -245,7 +289,8 @@ def test_the_schema_offers_the_section():
     assert layer["properties"]["activation"]["enum"] == ["identity", "square", "poly3"]
     assert schema["properties"]["secret_layers"]["default"] == []
     first = schema["$defs"]["FirstLayerPlan"]["properties"]
-    assert (first["gradient"]["enum"], first["weights"]["enum"]) == (["open", "shared"], ["own", "shared"])
+    assert first["gradient"]["enum"] == ["open", "shared"]
+    assert {"enum": ["own", "shared"], "type": "string"} in first["weights"]["anyOf"]
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,6 @@ def test_every_rows_gradient_is_as_long_as_the_longest_in_the_mean(mitigated: Re
 def test_the_guarantee_is_in_the_metrics(mitigated: Recording):
     found = json.loads((mitigated.run.directory / "metrics.json").read_bytes())["privacy"]["local_dp"]
     releases = FROZEN_AFTER + 1  # all frozen epochs send the same
-    expected = local_privacy(NOISE, ROW_NORM, WEIGHT_NORM, releases)
+    expected = local_privacy(NOISE, ROW_NORM * WEIGHT_NORM, releases)
     assert (found["epsilon"], found["delta"], found["relation"]) == (expected.epsilon, 1e-5, "replace one row")
     assert (found["noise"], found["releases"]) == (NOISE, releases)

@@ -7,16 +7,21 @@ stay far below 2e-3; a wrong term (a gradient doubled, a bias that stays) moves 
 `test_the_comparison_would_notice` holds the tolerance to.
 """
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from house import TWO_PARTIES, House, secret_plan
 from local_runs import FinishedRun, follow, plan_toml, predict, read_barrier, wait_attending
-from recordings import labels_of, order_of, rows_of
+from recordings import labels_of, order_of, rows_of, split_of
+from scipy.stats import kstest
 
 from kernel.fixed_point import FixedPoint
+from kernel.gaussian_accounting import local_privacy
+from kernel.plan_message import share_ring
 from kernel.secret.polynomials import cubic, evaluate
+from protos.v1 import common_pb2
 
 pytestmark = pytest.mark.e2e
 
@@ -72,7 +77,7 @@ def weights_at(run: FinishedRun, barrier: int) -> Weights:
     """What the roles hold together at a barrier."""
     depth = len(run.plan.secret_layers) + 1
     serverless = not run.plan.network.widths
-    if run.plan.first_layer.weights == "shared":
+    if run.plan.weights == "shared":
         first = total(run, "weights_1", barrier)
     else:
         first = np.concatenate([run.theta(party.name, barrier) for party in run.plan.parties]).astype(np.float64)
@@ -212,3 +217,21 @@ def test_killed_and_resumed_it_goes_on_from_its_barrier(house: House):
     held = read_barrier(federation.roles, "clinic", name, 3)["secret_stack"]
     assert set(held) == {"weights_1", "weights_2", "bias_1"}
     assert predict(federation, name, "breast_cancer")["rows"] == 569
+
+
+def test_noise_at_a_cut_that_is_proved(house: House):
+    """The server's z of test rows is the trained network's plus both parties' noise, and the guarantee is of the interval."""
+    noise, interval, text = 0.5, 1024.0, secret_plan("shared", "shared")
+    recording = house.record("secret-noised", f"{text}\n[protection]\nz1_noise = {noise}\ncut_interval = {interval}\n")
+    run = recording.run
+    first, *others = (recording.shares(party, common_pb2.PURPOSE_EVALUATE) for party in recording.parties)
+    z = share_ring(run.plan.message()).decode(sum(others, start=first.copy()))
+    weights, held_out = weights_at(run, run.plan.epochs), split_of(run, len(labels_of(run))).test
+    rows = np.concatenate([rows_of(run, party.name).encoded for party in run.plan.parties], axis=1)[held_out]
+    (kernel, bias), (cut, _) = weights.layers[:2]
+    left = z - np.square(rows.astype(np.float64) @ kernel + bias) @ cut
+    assert kstest(left.ravel() / (noise * np.sqrt(2)), "norm").pvalue > 1e-6
+    found = json.loads((run.directory / "metrics.json").read_bytes())["privacy"]["local_dp"]
+    reach = 2 * interval * np.sqrt(cut.shape[1])
+    assert found["epsilon"] == local_privacy(noise, reach, run.plan.epochs).epsilon
+    assert (found["layer"], found["whole_row"], found["releases"]) == (2, True, run.plan.epochs)

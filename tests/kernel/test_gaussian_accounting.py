@@ -53,16 +53,16 @@ def test_far_tails_agree_with_scipy():
 
 
 def test_releases_compose_as_one_with_less_noise():
-    """k releases at noise s are one at s / sqrt(k); half of both bounds is four times the noise."""
-    four = local_privacy(2.0, 1.0, 1.0, releases=4)
-    assert four.epsilon == pytest.approx(local_privacy(1.0, 1.0, 1.0, releases=1).epsilon, rel=1e-8)
-    assert four.epsilon == pytest.approx(local_privacy(0.25, 0.5, 0.5, releases=1).epsilon, rel=1e-8)
+    """k releases at noise s are one at s / sqrt(k); a quarter of the bound is four times the noise."""
+    four = local_privacy(2.0, 1.0, releases=4)
+    assert four.epsilon == pytest.approx(local_privacy(1.0, 1.0, releases=1).epsilon, rel=1e-8)
+    assert four.epsilon == pytest.approx(local_privacy(0.25, 0.25, releases=1).epsilon, rel=1e-8)
     assert (four.relation, four.noise, four.releases, four.delta) == ("replace one row", 2.0, 4, 1e-5)
 
 
-def test_a_rows_replacement_moves_it_by_twice_the_bounds():
-    """noise 1, R = S = 1 is mu = 2."""
-    assert local_privacy(1.0, 1.0, 1.0, releases=1).epsilon == gaussian_epsilon(2.0, 1e-5)
+def test_a_rows_replacement_moves_it_by_twice_the_bound():
+    """noise 1, reach 1 is mu = 2."""
+    assert local_privacy(1.0, 1.0, releases=1).epsilon == gaussian_epsilon(2.0, 1e-5)
 
 
 def test_nothing_released_apart_costs_nothing():
@@ -71,17 +71,17 @@ def test_nothing_released_apart_costs_nothing():
 
 
 @pytest.mark.parametrize(
-    ("noise", "row_norm", "weight_norm", "releases", "delta"),
+    ("noise", "reach", "releases", "delta"),
     [
-        (0.0, 1.0, 1.0, 1, 1e-5),
-        (math.nan, 1.0, 1.0, 1, 1e-5),
-        (1.0, -1.0, 1.0, 1, 1e-5),
-        (1.0, 1.0, math.inf, 1, 1e-5),
-        (1.0, 1.0, 1.0, 0, 1e-5),
-        (1.0, 1.0, 1.0, 1, 0.0),
-        (1.0, 1.0, 1.0, 1, 1.0),
+        (0.0, 1.0, 1, 1e-5),
+        (math.nan, 1.0, 1, 1e-5),
+        (1.0, -1.0, 1, 1e-5),
+        (1.0, math.inf, 1, 1e-5),
+        (1.0, 1.0, 0, 1e-5),
+        (1.0, 1.0, 1, 0.0),
+        (1.0, 1.0, 1, 1.0),
     ],
 )
-def test_a_guarantee_that_makes_no_sense_is_refused(noise, row_norm, weight_norm, releases, delta):
+def test_a_guarantee_that_makes_no_sense_is_refused(noise, reach, releases, delta):
     with pytest.raises(BadInputError):
-        local_privacy(noise, row_norm, weight_norm, releases, delta)
+        local_privacy(noise, reach, releases, delta)

@@ -60,3 +60,10 @@ def test_epochs_with_a_first_layer_that_stays_are_one_release():
     assert ProtectionSpec(freeze_first_layer_after=0).releases(epochs) == 1
     assert ProtectionSpec(freeze_first_layer_after=5).releases(epochs) == 6
     assert ProtectionSpec().releases([]) == 0
+
+
+def test_how_long_what_a_row_adds_can_be():
+    """R S of a party's own part; of four units below an interval of 8, each below 16 for sure: a length of 32."""
+    assert ProtectionSpec(row_norm=3.0, weight_norm=2.0).reach(4) == 6.0
+    assert ProtectionSpec(cut_interval=8.0).reach(4) == 32.0
+    assert ProtectionSpec().reach(4) == math.inf

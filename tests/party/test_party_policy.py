@@ -55,6 +55,22 @@ def test_h1_is_revealed_only_where_the_policy_says_so():
     check_plan(policy(reveal_h1=True), plan("age"), "ann", TABLES)
 
 
+@pytest.mark.parametrize(("gradient", "weights"), [(0, 0), (0, 1), (1, 0)])
+def test_a_policy_can_insist_that_no_gradient_is_told(gradient, weights):
+    """An open one tells labels, and so does that of a party's own weights."""
+    telling = plan("age", "salary")
+    telling.gradient, telling.weights = gradient, weights
+    with pytest.raises(
+        PolicyError,
+        match=r"does not share gradient and first-layer weights, .*; the policy of 'ann' does not accept that: say",
+    ):
+        check_plan(policy(shared_gradient=True), telling, "ann", TABLES)
+    check_plan(policy(), telling, "ann", TABLES)
+    shared = plan("age", "salary")
+    shared.gradient, shared.weights = plan_pb2.GRADIENT_FORM_SHARED, plan_pb2.WEIGHTS_FORM_SHARED
+    check_plan(policy(shared_gradient=True), shared, "ann", TABLES)
+
+
 def test_an_unpinned_peer_is_refused():
     stranger = PolicySettings(peers={}, columns={"staff": ["age"]}, labels={"staff": ["left"]})
     with pytest.raises(PolicyError, match="has not pinned 'bob'"):

@@ -18,7 +18,9 @@ from kernel.gaussian_accounting import local_privacy
 from kernel.protection import ProtectionSpec
 
 _BOTH_SHARED = ('gradient = "shared"', 'weights = "shared"')
-_NEED_OPEN_WEIGHTS = ("z1_noise", "row_norm", "weight_norm", "freeze_first_layer_after")
+_NEED_OPEN_WEIGHTS = ("row_norm", "weight_norm", "freeze_first_layer_after")
+_INTERVAL = 16.0
+"""Advised for the cut: z of a network whose rows and weights start at unit scale stays inside for some epochs, of most."""
 LEAST_WIDTH = 2
 NARROW = 16
 """The widest first layer that is advised, however many columns there are."""
@@ -103,8 +105,7 @@ def _about_rows(judged: Judged, found: Sequence[AttackRecord], plan: PlanFacts) 
                 f"{reason} {what[:1].upper()}{what[1:]} is {width} wide{over}.",
             )
         )
-    if plan.takes_noise:
-        given.append(_noise(reason, plan))
+    given.append(_noise(reason, plan))
     if plan.cut < _DEEPEST:
         given.append(_deeper(reason, plan))
     return given
@@ -115,8 +116,17 @@ def _noise(reason: str, plan: PlanFacts) -> Advice:
     if noise:
         return Advice(
             f"[protection] z1_noise = {2 * float(noise):g}",
-            f"Add more noise to z₁.{_promise(plan, 2 * float(noise), plan.protection)}",
+            f"Add more noise to {at_cut('z₁', plan.cut)}.{_promise(plan, 2 * float(noise), plan.protection)}",
             f"{reason} The plan adds {float(noise):g} and it was not enough.",
+        )
+    if not plan.bounds_weights:
+        interval = float(plan.protection.get("cut_interval") or _INTERVAL)
+        return Advice(
+            f"[protection] z1_noise = 0.5, cut_interval = {interval:g}",
+            f"Add noise to {at_cut('z₁', plan.cut)} inside the shares, with a proof on shares that no unit of it leaves the interval, so that training "
+            "cannot scale the noise away; the run stops where one does, and then needs a wider one or smaller steps."
+            f"{_promise(plan, 0.5, {'cut_interval': interval})}",
+            f"{reason} The plan adds no noise.",
         )
     # Standardised columns make rows of about sqrt(columns): a smaller bound would shrink nearly every row.
     norm = math.sqrt(max(plan.party_columns, default=plan.columns or 1))
@@ -147,7 +157,8 @@ def _deeper(reason: str, plan: PlanFacts) -> Advice:
 def _without(plan: PlanFacts) -> str:
     """A sentence where the plan has what cannot be had on shares."""
     kept = [name for name in _NEED_OPEN_WEIGHTS if plan.protection.get(name) is not None]
-    return f" It cannot be had together with {', '.join(kept)}." if kept else ""
+    noise = "; z1_noise then needs cut_interval" if plan.protection.get("z1_noise") else ""
+    return f" It cannot be had together with {', '.join(kept)}{noise}." if kept else ""
 
 
 def _beaver(plan: PlanFacts) -> str:
@@ -162,12 +173,18 @@ def _narrow(plan: PlanFacts) -> int:
 
 def _promise(plan: PlanFacts, noise: float, bounds: Mapping[str, Any]) -> str:
     """What that noise is worth formally, in a sentence; empty where the bounds are not known."""
-    rows, weights = (float(bounds.get(name) or 0.0) for name in ("row_norm", "weight_norm"))
-    if not rows or not weights:
-        return ""
+    rows, weights, interval = (float(bounds.get(name) or 0.0) for name in ("row_norm", "weight_norm", "cut_interval"))
     frozen = plan.protection.get("freeze_first_layer_after")
-    spec = ProtectionSpec(freeze_first_layer_after=None if frozen is None else int(frozen))
-    found = local_privacy(noise, rows, weights, spec.releases(range(1, plan.epochs + 1)))
+    spec = ProtectionSpec(
+        row_norm=rows,
+        weight_norm=weights,
+        cut_interval=interval,
+        freeze_first_layer_after=None if frozen is None else int(frozen),
+    )
+    reach = spec.reach(plan.widths[0] if plan.widths else 1)
+    if not 0 < reach < math.inf:
+        return ""
+    found = local_privacy(noise, reach, spec.releases(range(1, plan.epochs + 1)))
     return (
         f" Over {plan.epochs} epoch{'s' if plan.epochs > 1 else ''} that is ε = {three_digits(found.epsilon)} at "
         f"δ = {found.delta:g} ({found.relation}, weights as given): the larger ε, the less is promised, and only attacks "

@@ -33,6 +33,6 @@ class PlanFacts:
         return self.gradient == "shared" or self.weights == "shared" or self.secret_layers > 0
 
     @property
-    def takes_noise(self) -> bool:
-        """Whether z1_noise can be had, which needs a bound on each party's own weights at the cut."""
+    def bounds_weights(self) -> bool:
+        """Whether row_norm and weight_norm can bound z at the cut: every party knows its own weights there."""
         return self.weights == "own" and not self.secret_layers

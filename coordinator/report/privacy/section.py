@@ -19,6 +19,7 @@ from coordinator.report.privacy.attack_record import (
 from coordinator.report.privacy.plan_facts import PlanFacts
 from coordinator.report.privacy.verdict import Verdict, verdict
 from coordinator.report.run_record import RunRecord
+from coordinator.secret_section import forms_on_shares
 
 _LINEAR = {"inverse_mlp": "inverse_ridge", "stacked_mlp": "stacked_ridge", "peer_block_mlp": "peer_block"}
 """What a network corrects (`party/assessment/inverse_models.py`)."""
@@ -211,8 +212,10 @@ def _local_dp(record: RunRecord) -> str:
     if not all(isinstance(number, int | float) for number in numbers):
         return ""
     noise, epsilon, delta, releases = numbers
+    at = words.at_cut("z₁", _whole(found.get("layer")) or 1)
+    whose = "" if found.get("whole_row") else " of a party"
     return (
-        f"Noise of {noise:g} on z₁ gives each training row of a party local differential privacy of ε = {epsilon:.3g} at "
+        f"Noise of {noise:g} on {at} gives each training row{whose} local differential privacy of ε = {epsilon:.3g} at "
         f"δ = {delta:g} over {releases} releases; relation: {found.get('relation', quantities.DASH)}; given: "
         f"{found.get('given', quantities.DASH)}. A large ε promises little: the attacks above show what it is worth here."
     )
@@ -227,7 +230,7 @@ def _price(record: RunRecord, found: Sequence[Finding]) -> str:
     name = next(iter(record.scores), None)
     plain = record.baseline_scores.get(name) if name else None
     if name is None or plain is None:
-        cost = f"What {measures} cost in score is not known: no plain network was trained beside this run."
+        cost = f"What {measures} cost in score is not known: this run has no scores, or no plain network beside it."
     else:
         split = record.scores[name].value
         cost = (
@@ -252,6 +255,7 @@ def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
     path = record.directory / "plan.toml"
     plan = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     widths, first = record.network.get("widths"), _mapping(plan.get("first_layer"))
+    gradient, weights = forms_on_shares(plan)
     return PlanFacts(
         widths=tuple(width for width in widths if isinstance(width, int)) if isinstance(widths, Sequence) else (),
         columns=_whole(logged.get("columns")),
@@ -261,8 +265,8 @@ def _plan_facts(record: RunRecord, logged: Mapping[str, Any]) -> PlanFacts:
         defender=_mapping(plan.get("defender")),
         party_columns=tuple(party.columns for party in record.parties if party.columns),
         protocol=str(first.get("protocol", "masked_sum")),
-        gradient=str(first.get("gradient", "open")),
-        weights=str(first.get("weights", "own")),
+        gradient=gradient,
+        weights=weights,
         secret_layers=len(plan.get("secret_layers", [])),
     )
 

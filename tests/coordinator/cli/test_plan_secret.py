@@ -73,12 +73,12 @@ def test_without_a_neutral_server():
     assert gradient == "  gradient shared: dL/dz3 is computed on shares, and nobody sees it"
     assert rounds == (
         "rounds a training step: 19 of openings among the parties, 6 of them for no single layer before the last (all weights at "
-        "once, the head and its loss, all moves at once), one more for first-layer gradients"
+        "once, the head and its loss, all moves at once)"
     )
 
 
 def test_a_shared_gradient_alone_moves_no_weight_on_shares():
-    rounds = lines_of(gradient="shared")[-1]
+    rounds = lines_of(gradient="shared", weights="own")[-1]
     assert (
         "2 of them for no single layer before the last (all weights at once, the shared gradient), one more for"
         in rounds

@@ -88,7 +88,7 @@ def test_a_secret_plan_keeps_its_own_layers_optimizer_and_form_of_weights():
     assert second.plan == parse_plan(SECRET_PLAN.replace("epochs = 9", "epochs = 3\nbarrier_every_epochs = 3").replace(
         'weights = "shared"', 'weights = "shared"\ngradient = "shared"'))  # fmt: skip
     assert [layer.activation for layer in third.plan.secret_layers] == ["poly3", "square"]
-    assert [one.plan.first_layer.weights for one in (reference, first, second, third)] == [
+    assert [one.plan.weights for one in (reference, first, second, third)] == [
         "own",
         "shared",
         "shared",

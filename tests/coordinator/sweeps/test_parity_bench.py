@@ -25,7 +25,7 @@ PLAN = plan_toml("pair", PARTIES, epochs=1, widths=(4,), activations=("tanh",))
 ON_SHARES = (
     plan_toml(
         "shares", PARTIES, protocol="beaver", epochs=1, widths=(4,), activations=("tanh",), learning_rate=0.125
-    ).replace('"beaver"\n', '"beaver"\ngradient = "shared"\n')
+    ).replace('"beaver"\n', '"beaver"\ngradient = "shared"\nweights = "own"\n')
     + """
 [[secret_layers]]
 width = 6

@@ -62,8 +62,8 @@ def test_every_rule_by_python_integers(parties, holder):
         "product": (w >> 63) * (w >> 18),
         "half product": (w >> 63) * (w >> 18),
     }
-    assert set(wanted) == {item.name for item in RECIPE.derived}
-    for item in RECIPE.derived:
+    assert set(wanted) == set(RECIPE.places)
+    for item, _ in RECIPE.places.values():
         assert np.array_equal(opened[item.name], wanted[item.name] % (1 << item.bits)), item.name
     assert 0 < (w >> 63).sum() < w.size
 
@@ -73,7 +73,7 @@ def test_a_correction_has_a_word_for_each_word_derived():
     assert RECIPE.correction_words == 95 + 14
     correction = CorrelationDealer(keys(3), ROWS, COLUMNS).correction(RECIPE, BATCH, HERE)
     assert (correction.dtype, correction.shape) == (np.uint64, (109,))
-    assert [item.bits for item in RECIPE.derived] == [64] * 7 + [32] * 3
+    assert [item.bits for item, _ in RECIPE.places.values()] == [64] * 7 + [32] * 3
 
 
 def test_a_recipe_of_masks_takes_no_correction():

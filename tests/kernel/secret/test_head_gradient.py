@@ -5,7 +5,7 @@ import pytest
 from bounded import PlainStack
 from lockstep import Federation
 
-from kernel.errors import FixedPointError
+from kernel.errors import RangeError
 from kernel.secret.plan import gradient_shift
 from kernel.secret.polynomials import cubic, evaluate
 from kernel.secret.spec import SecretLayer, SecretSpec, StepSize
@@ -122,6 +122,6 @@ def test_labels_move_the_gradient_by_their_scale():
 def test_an_output_beyond_the_head_s_interval_is_named(outputs):
     spec, rows, theta, labels = start((), outputs, head_interval=1.0)
     federation = Federation(spec, rows * 0 + 1, [one * 0 + 1.0 for one in theta])
-    with pytest.raises(FixedPointError, match=r"the label head: its linear output left \[-1, 1\]"):
+    with pytest.raises(RangeError, match=r"the label head: its linear output left \[-1, 1\]"):
         federation.train_without_server(np.arange(BATCH), labels[:BATCH])
     assert all(np.array_equal(one, np.ones_like(one)) for one in federation.weights())

@@ -9,6 +9,7 @@ from lockstep import dealt, signed, split, total
 from scipy.stats import binomtest, chi2_contingency, chisquare
 from uniformity import FAILURE, same_p, uniform_p
 
+from kernel.secret.correlations import Item
 from kernel.secret.range_proof import excess, range_items
 from kernel.secret.truncation import masked, truncated_again, truncation_items
 
@@ -19,7 +20,11 @@ BOUND = 1 << SHIFT
 def prove(values, parties=2, seed=1, shift=SHIFT):
     """(q, what is opened of q, the opened sum) of integers ``values``."""
     x = np.array([value % (1 << 64) for value in values], np.uint64).reshape(-1, 1)
-    items = [*truncation_items("T", x.shape, 18, again=shift), *range_items("Q", x.shape, "T", shift)]
+    items = [
+        *truncation_items("T", x.shape, 18, again=shift),
+        Item("Q.floor", x.shape, "floor", ("T",), shift),
+        *range_items("Q", x.shape),
+    ]
     shares, rng = dealt(items, parties, seed), np.random.default_rng(seed)
     pieces = split(x, parties, rng)
     c = total(
@@ -77,7 +82,7 @@ def test_one_value_in_between_decides_the_sum():
 
 def test_the_sum_is_that_of_multiples_of_the_cube_less_q():
     """By Python integers, with the multipliers that nobody knows."""
-    shares = dealt(range_items("Q", (5, 1), "T", SHIFT)[1:], 3)
+    shares = dealt(range_items("Q", (5, 1)), 3)
     q = np.array([5, (1 << 64) - 7, 1, 100, 0], np.uint64).reshape(-1, 1)
     opened = q - total([mine["Q.a"] for mine in shares])
     found = int(total([excess("Q", opened, mine) for mine in shares])[0, 0])

@@ -8,7 +8,7 @@ from bounded import PlainStack
 from lockstep import Federation, together
 from uniformity import FAILURE, uniform_p
 
-from kernel.errors import FixedPointError
+from kernel.errors import RangeError
 from kernel.secret.plan import gradient_shift
 from kernel.secret.spec import SecretLayer, SecretSpec, StepSize
 
@@ -181,11 +181,39 @@ def test_a_range_exceeded_is_named_before_anything_moves(activation, training, n
         together([one.settle() for one in steps])
 
     with pytest.raises(
-        FixedPointError,
-        match=rf"secret layer {number}: its linear output left \[-1, 1\]; .* barrier: .* a wider interval",
+        RangeError,
+        match=rf"secret layer {number}: its linear output left \[-1, 1\]; .* a wider interval",
     ):
         whole()
     assert all(np.array_equal(one, two) for one, two in zip(before, federation.weights(), strict=True))
+
+
+@pytest.mark.parametrize(("stack", "gradient", "weights"), [*CASES, ("1", "open", "own")])
+def test_a_cut_that_is_proved_costs_three_rounds_and_changes_nothing(stack, gradient, weights):
+    spec, proved = (spec_of(STACKS[stack], gradient, weights, cut_interval=bound) for bound in (0.0, 16.0))
+    rows, theta = start(spec)
+    plain, federations = PlainStack(spec, rows, theta), [Federation(one, rows, theta, 3) for one in (spec, proved)]
+    (z, forward, backward), (same, more, after) = (
+        one.train(np.arange(BATCH), lambda z: z / BATCH) for one in federations
+    )
+    wanted = plain.forward(np.arange(BATCH))
+    assert wanted.holds(z)
+    assert wanted.holds(same)
+    assert (more, after) == (forward + 3, backward)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("stack", ["1", "2 square"])
+def test_nothing_of_a_cut_beyond_its_interval_can_leave(stack, training):
+    """`forward` does not end, so that no party has a share of z to send."""
+    spec = spec_of(STACKS[stack], cut_interval=1.0)
+    rows, theta = start(spec)
+    theta[-1] *= 40  # of ten rows' z some are above 2
+    federation = Federation(spec, rows, theta, 3)
+    steps = federation.step(np.arange(BATCH), training=training)
+    with pytest.raises(RangeError, match=r"the cut: its linear output left \[-1, 1\]"):
+        together([one.forward() for one in steps], federation.seen)
+    assert np.abs(federation.output(steps)).max() > 2
 
 
 def test_what_a_step_opens_is_uniform():
@@ -195,18 +223,16 @@ def test_what_a_step_opens_is_uniform():
     """
     layers = (SecretLayer(4, "square", 8.0), SecretLayer(4, "poly3", 8.0, "relu"))
     rows, theta = np.full((2048, 4), 0.5), [np.full((4, 4), 0.25)] * 3
-    spec = spec_of(layers, columns=4, cut_width=4, gradient_shift=11)
+    spec = spec_of(layers, columns=4, cut_width=4, gradient_shift=11, cut_interval=16.0)
     federation = Federation(spec, rows, theta, 3)
     federation.train(np.arange(2048), lambda z: z / 2048)
     sums = [one for one in federation.seen if one.shape == (1, 1)]
     others = [one for one in federation.seen if one.shape != (1, 1)]
-    assert len(sums) == 2
+    assert len(sums) == 3
     assert not np.any(sums)
     large = [one for one in others if one.size > 4096]
-    forward, backward = (
-        4 + 5,
-        1 + 3 + 3,
-    )  # z, q - a and A - R of each, the activation, z^2 of poly3; [6], then [7] [8] [9] of each
+    forward = 4 + 5 + 2  # of a layer z, q - a, the activation and A - R, z^2 of poly3; z and q - a of the cut
+    backward = 1 + 3 + 3  # [6], then [7] [8] [9] of each
     assert len(large) == forward + backward
     for one in large:
         assert uniform_p(one) > FAILURE

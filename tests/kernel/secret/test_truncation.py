@@ -12,6 +12,7 @@ from scipy.stats import binomtest, kstest, triang
 from uniformity import FAILURE, same_p, uniform_p
 
 from kernel.errors import SettingsError
+from kernel.secret.correlations import Item
 from kernel.secret.range_proof import range_items
 from kernel.secret.truncation import (
     masked,
@@ -191,7 +192,11 @@ def test_products_are_exact_for_both_selections(left, right, parties):
 @pytest.mark.parametrize(("shift", "again"), [(18, 39), (18, 30), (39, 18)])
 def test_one_opening_truncates_twice(shift, again, parties):
     x = np.repeat(words(edges(shift) + edges(again)), 8, axis=0)
-    items = [*truncation_items("T", x.shape, shift, again=again), *range_items("Q", x.shape, "T", again)]
+    items = [
+        *truncation_items("T", x.shape, shift, again=again),
+        Item("Q.floor", x.shape, "floor", ("T",), again),
+        *range_items("Q", x.shape),
+    ]
     shares = dealt(items, parties)
     c, r = opened_of("T", x, shares, np.random.default_rng(5)), total([mine["T"] for mine in shares]).astype(object)
     once = [truncate("T", c, mine, shift, first=place == 0).share for place, mine in enumerate(shares)]

@@ -48,20 +48,20 @@ def test_images_go_through_few_units_and_rows_keep_their_length():
     narrow, noise, _ = advice([(server(0.4), verdict(server(0.4)))], plan)
     assert narrow.change == "[network] widths = [16, 128]"
     assert noise.change == "[protection] z1_noise = 0.5, row_norm = 19.8, weight_norm = 1.0"
-    epsilon = local_privacy(0.5, 19.8, 1.0, 8).epsilon
+    epsilon = local_privacy(0.5, 19.8, 8).epsilon
     assert f"Over 8 epochs that is ε = {epsilon:,.0f} at δ = 1e-05 (replace one row" in noise.what
 
 
 def test_more_noise_says_its_epsilon_too():
     plan = PlanFacts((2,), 28, "binary", 1, {"z1_noise": 2.0, "row_norm": 1.0, "weight_norm": 1.0}, {})
     told = next(one for one in advice([(server(0.4), verdict(server(0.4)))], plan) if "z1_noise" in one.change)
-    assert f"Over 1 epoch that is ε = {local_privacy(4.0, 1.0, 1.0, 1).epsilon:.3g}" in told.what
+    assert f"Over 1 epoch that is ε = {local_privacy(4.0, 1.0, 1).epsilon:.3g}" in told.what
 
 
 def test_a_frozen_first_layer_sends_its_noise_once_more_and_no_more():
     protection = {"z1_noise": 2.0, "row_norm": 1.0, "weight_norm": 1.0, "freeze_first_layer_after": 1}
     told = advice([(server(0.4), verdict(server(0.4)))], PlanFacts((2,), 28, "binary", 20, protection, {}))[0].what
-    assert f"ε = {local_privacy(4.0, 1.0, 1.0, 2).epsilon:.3g} at" in told
+    assert f"ε = {local_privacy(4.0, 1.0, 2).epsilon:.3g} at" in told
 
 
 def test_the_reason_names_who_and_by_which_readers():
@@ -179,13 +179,17 @@ def test_a_gradient_of_its_own_weights_is_kept_as_shares():
     assert "[protection] freeze_first_layer_after = 0" not in changes(summed, plan=plan)
 
 
-def test_behind_layers_on_shares_neither_noise_nor_a_freeze_can_be_had():
+def test_behind_layers_on_shares_noise_needs_a_proof_and_no_freeze_can_be_had():
     many = record("neutral-server", "stacked_ridge", "r2", 0.8, 0.0, epochs_seen=20)
     plan = PlanFacts((8,), 28, "binary", 20, {}, {}, protocol="beaver", secret_layers=1)
-    narrow, more = advice([(one, verdict(one)) for one in (server(0.4), many)], plan)
+    narrow, noise, more = advice([(one, verdict(one)) for one in (server(0.4), many)], plan)
     assert narrow.what.startswith("Narrow the cut")
+    assert noise.change == "[protection] z1_noise = 0.5, cut_interval = 16"
+    assert noise.what.startswith("Add noise to z₂ inside the shares, with a proof on shares")
+    reach = 2 * 16 * 8**0.5
+    assert f"ε = {local_privacy(0.5, reach, 20).epsilon:,.0f} at" in noise.what
     assert more.change == '[[secret_layers]] width = 8, activation = "square"'
     assert "sees z₃ instead" in more.what
     assert more.why.endswith("Layers on shares before the cut: 1.")
     deep = PlanFacts((2,), 28, "binary", 20, {}, {}, protocol="beaver", secret_layers=3)
-    assert changes(server(0.4), plan=deep) == []
+    assert changes(server(0.4), plan=deep) == ["[protection] z1_noise = 0.5, cut_interval = 16"]

@@ -187,7 +187,7 @@ def test_a_price_without_baseline_or_attacks_says_what_is_missing(write_run, sam
     metrics = {name: part for name, part in sample_metrics.items() if name != "baseline"}
     directory = protected(write_run(events, metrics), protection={"z1_noise": 0.5})
     assert privacy_section(read_run(directory)).price == (
-        "What [protection] cost in score is not known: no plain network was trained beside this run. What is read in spite "
+        "What [protection] cost in score is not known: this run has no scores, or no plain network beside it. What is read in spite "
         "of it was not measured."
     )
 
