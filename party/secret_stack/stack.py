@@ -254,9 +254,7 @@ class SecretStack:
         multiply_ahead(shares, step_rows)
         pad = self._mask.pad((len(rows), self._spec.cut_width), 64, position)
         if self._noise is not None:
-            pad += self._share_ring.encode(
-                self._noise.draw(position, rows).astype(np.float64), "noise at the cut of this party"
-            )
+            pad += self._share_ring.encode(self._noise.draw(position, rows), "noise at the cut of this party")
         return _Prepared(recipe, shares, step_rows, pad)
 
     def _recipe(self, rows: int, training: bool) -> Recipe:
