@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.wide_product import WIDE, wide_product
+
 RingBits = Literal[32, 64]
 RingArray = NDArray[np.unsignedinteger[Any]]
 
@@ -51,14 +53,17 @@ def multiply_add(left: RingArray, right: RingArray, total: RingArray) -> None:
             f"cannot add {left.dtype}{left.shape} by {right.dtype}{right.shape} to {total.dtype}{total.shape}"
         )
     products = left.shape[0] * left.shape[1] * right.shape[1]
-    _kernel(products >= _PARALLEL_PRODUCTS)(np.ascontiguousarray(left), np.ascontiguousarray(right), total)
+    parallel = products >= _PARALLEL_PRODUCTS
+    wide = parallel and min(total.shape) >= WIDE and ring_bits_of(left) == 64
+    kernel = wide_product() if wide else _kernel(parallel)
+    kernel(np.ascontiguousarray(left), np.ascontiguousarray(right), total)
 
 
 def load_ring_kernels(bits: RingBits) -> None:
     """Compile (or load from numba's cache) ahead of the first step: seconds the first time on a machine."""
     word = np.ones((1, 1), ring_dtype(bits))
-    for parallel in (False, True):
-        _kernel(parallel)(word, word, np.zeros((1, 1), ring_dtype(bits)))
+    for kernel in (_kernel(False), _kernel(True), *([wide_product()] if bits == 64 else [])):
+        kernel(word, word, np.zeros((1, 1), ring_dtype(bits)))
 
 
 @cache
@@ -68,7 +73,7 @@ def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]
     # Two functions, not one under two options: numba's disk cache knows a function by name and line only, and would
     # hand the serial machine code to the parallel kernel. Four inner words at a time: a fourth of the passes over total.
     # The parallel one keeps 64 rows of right in cache for 32 rows of left. Measured against the plain loop on one noisy
-    # core: 1.2 to 1.9 times at 5000 x 28 x 8; at 2570 x 556 x 400 1.5 times in 32 bits and no faster in 64.
+    # core: 1.2 to 1.9 times at 5000 x 28 x 8; at 2570 x 556 x 400 1.5 times in 32 bits.
     def multiply_serially(left: Any, right: Any, total: Any) -> None:
         fours = left.shape[1] // 4 * 4
         for row in range(left.shape[0]):

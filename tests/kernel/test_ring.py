@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kernel.ring import multiply_add, ring_bits_of, ring_dtype, ring_matmul
+from kernel.wide_product import wide_product
 
 SERIAL = (7, 5, 3)
 PARALLEL = (1000, 1043, 9)  # 9.4 million products: above the kernel's threshold; no multiple of its blocks or of four
@@ -17,6 +20,9 @@ def exact(left, right, bits):
     """By Python integers: no wrap until the end."""
     product = left.astype(object) @ right.astype(object)
     return (product % (1 << bits)).astype(ring_dtype(bits))
+
+
+WIDE = (130, 1043, 67)  # 9.1 million products, blocks of 64 rows and inner columns with something left over
 
 
 @pytest.mark.parametrize("bits", [32, 64])
@@ -33,6 +39,31 @@ def test_a_product_on_several_threads_is_exact(bits):
     left, right = words((rows, inner), bits, 3), words((inner, columns), bits, 4)
     some = np.random.default_rng(5).choice(rows, 24, replace=False)  # Python integers for all of it take seconds
     assert np.array_equal(ring_matmul(left, right)[some], exact(left[some], right, bits))
+
+
+def test_a_product_of_many_rows_and_columns_is_exact_and_added():
+    rows, inner, columns = WIDE
+    left, right, start = words((rows, inner), 64, 12), words((inner, columns), 64, 13), words((rows, columns), 64, 14)
+    total = start.copy()
+    multiply_add(left, right, total)
+    some = [0, 1, 63, 64, 127, 128, 129]  # a block's edges, and the block that is not full
+    assert np.array_equal(total[some] - start[some], exact(left[some], right, 64))
+    by_pieces = np.concatenate([ring_matmul(left[at : at + 13], right) for at in range(0, rows, 13)])
+    assert np.array_equal(total - start, by_pieces)  # small products: another kernel
+
+
+def test_the_largest_words_wrap_in_halves_too():
+    left, right = (np.full(shape, (1 << 64) - 1, np.uint64) for shape in ((128, 1024), (1024, 128)))
+    assert np.array_equal(ring_matmul(left, right), np.full((128, 128), 1024, np.uint64))
+
+
+@given(st.integers(64, 140), st.integers(1, 9), st.integers(64, 80), st.integers(0, 2**32))
+@settings(deadline=None, max_examples=30)
+def test_the_wide_kernel_is_exact_at_any_shape(rows, inner, columns, seed):
+    left, right = words((rows, inner), 64, seed), words((inner, columns), 64, seed + 1)
+    total = np.zeros((rows, columns), np.uint64)
+    wide_product()(left, right, total)
+    assert np.array_equal(total, exact(left, right, 64))
 
 
 def test_both_kernels_agree_on_every_word():
