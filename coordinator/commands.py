@@ -1,5 +1,6 @@
 """`tertium coordinator …`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ def _group() -> None:
 @app.command()
 def serve(config: Annotated[Path, typer.Argument(help="TOML config of the coordinator")]) -> None:
     """Listen for parties and operators until SIGTERM."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # the dealer's numba threads: waiting is not to take a core
     from coordinator.daemon import serve as run_coordinator
     from coordinator.settings import CoordinatorSettings
     from kernel.allocator import keep_freed_memory

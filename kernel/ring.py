@@ -10,10 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.tile_product import TILE_COLUMNS, tile_product
 from kernel.wide_product import WIDE, wide_product
 
 RingBits = Literal[32, 64]
 RingArray = NDArray[np.unsignedinteger[Any]]
+Kernel = Callable[[RingArray, RingArray, RingArray], None]
 
 _BLOCK_ROWS, _BLOCK_INNER = 32, 64
 _PARALLEL_PRODUCTS = 1 << 23  # below this many multiplications a second thread costs more than it brings
@@ -52,22 +54,38 @@ def multiply_add(left: RingArray, right: RingArray, total: RingArray) -> None:
         raise ValueError(
             f"cannot add {left.dtype}{left.shape} by {right.dtype}{right.shape} to {total.dtype}{total.shape}"
         )
-    products = left.shape[0] * left.shape[1] * right.shape[1]
-    parallel = products >= _PARALLEL_PRODUCTS
-    wide = parallel and min(total.shape) >= WIDE and ring_bits_of(left) == 64
-    kernel = wide_product() if wide else _kernel(parallel)
+    kernel = _chosen(left.shape[0], left.shape[1], right.shape[1], ring_bits_of(left))
     kernel(np.ascontiguousarray(left), np.ascontiguousarray(right), total)
 
 
 def load_ring_kernels(bits: RingBits) -> None:
     """Compile (or load from numba's cache) ahead of the first step: seconds the first time on a machine."""
     word = np.ones((1, 1), ring_dtype(bits))
-    for kernel in (_kernel(False), _kernel(True), *([wide_product()] if bits == 64 else [])):
+    much = _PARALLEL_PRODUCTS
+    for kernel in {_chosen(1, 1, 1, bits), _chosen(much, 1, 1, bits), _chosen(much, 1, max(WIDE, TILE_COLUMNS), bits)}:
         kernel(word, word, np.zeros((1, 1), ring_dtype(bits)))
 
 
+def _chosen(rows: int, inners: int, columns: int, bits: RingBits) -> Kernel:
+    """The fastest kernel for a product [rows, inners] by [inners, columns] on this processor."""
+    if rows * inners * columns < _PARALLEL_PRODUCTS:
+        return _row_product(parallel=False)
+    if columns >= TILE_COLUMNS and _has_avx512():
+        return tile_product()
+    if bits == 64 and min(rows, columns) >= WIDE and not _has_avx512():
+        return wide_product()
+    return _row_product(parallel=True)
+
+
 @cache
-def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]:
+def _has_avx512() -> bool:
+    from llvmlite.binding import get_host_cpu_features  # late, with numba, which compiles for these features
+
+    return bool(get_host_cpu_features().get("avx512dq", False))
+
+
+@cache
+def _row_product(*, parallel: bool) -> Kernel:
     import numba  # late: half a second, and only the beaver protocol multiplies in the ring
 
     # Two functions, not one under two options: numba's disk cache knows a function by name and line only, and would
@@ -112,7 +130,7 @@ def _kernel(parallel: bool) -> Callable[[RingArray, RingArray, RingArray], None]
                         for column in range(right.shape[1]):
                             total[row, column] += factor * right[inner, column]
 
-    compiled: Callable[[RingArray, RingArray, RingArray], None] = numba.njit(
+    compiled: Kernel = numba.njit(
         multiply_in_parallel if parallel else multiply_serially, parallel=parallel, cache=True, nogil=True
     )
     return compiled

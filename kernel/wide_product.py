@@ -1,4 +1,5 @@
-"""The compiled product modulo 2^64 of matrices with many rows and columns; `ring.multiply_add` chooses it by shape.
+"""The compiled product modulo 2^64 of matrices with many rows and columns; `ring.multiply_add` chooses it
+where there is no AVX-512 (else `tile_product`).
 
 A block of left is turned, so that a vector is one column of it, and stays in a first-level cache for a whole row of sums; four inner
 columns at a time make a fourth of the passes over the sums. Processors without vector products of 64 bits multiply 32 faster, so a

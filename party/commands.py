@@ -20,6 +20,7 @@ def serve(config: Annotated[Path, typer.Argument(help="TOML config of the party"
     # numpy reads these at import: several thread pools in one small step fight each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # numba's: waiting is not to take a core
     from kernel.allocator import keep_freed_memory
     from kernel.process import load_settings
     from party.daemon import serve as run_party

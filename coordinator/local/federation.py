@@ -6,6 +6,7 @@ first layer's initialisation keys follow from the plan's seed, so that an experi
 """
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -138,8 +139,14 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env={"NUMBA_NUM_THREADS": str(self._ring_threads), **os.environ},
         )
         log.close()
+
+    @property
+    def _ring_threads(self) -> int:
+        """This machine's cores, shared out to those who multiply in the ring at the same time: parties and dealer."""
+        return max(1, len(os.sched_getaffinity(0)) // (len(self._plan.parties) + 1))
 
     def loss(self, resume: str) -> PeerError | None:
         """In words of a local run why the coordinator answers no more, and by which command the run goes on; None where it still runs."""

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernel import ring
 from kernel.ring import multiply_add, ring_bits_of, ring_dtype, ring_matmul
+from kernel.tile_product import tile_product
 from kernel.wide_product import wide_product
 
 SERIAL = (7, 5, 3)
@@ -25,6 +27,13 @@ def exact(left, right, bits):
 WIDE = (130, 1043, 67)  # 9.1 million products, blocks of 64 rows and inner columns with something left over
 
 
+@pytest.fixture(params=[False, True], ids=["without AVX-512", "with AVX-512"])
+def processor(request, monkeypatch):
+    """Kernels are chosen as on either; every one of them computes on both."""
+    monkeypatch.setattr(ring, "_has_avx512", lambda: request.param)
+    return request.param
+
+
 @pytest.mark.parametrize("bits", [32, 64])
 def test_a_small_product_is_exact(bits):
     left, right = words(SERIAL[:2], bits, 1), words(SERIAL[1:], bits, 2)
@@ -41,18 +50,20 @@ def test_a_product_on_several_threads_is_exact(bits):
     assert np.array_equal(ring_matmul(left, right)[some], exact(left[some], right, bits))
 
 
-def test_a_product_of_many_rows_and_columns_is_exact_and_added():
+@pytest.mark.parametrize("bits", [32, 64])
+def test_a_product_of_many_rows_and_columns_is_exact_and_added(bits, processor):
     rows, inner, columns = WIDE
-    left, right, start = words((rows, inner), 64, 12), words((inner, columns), 64, 13), words((rows, columns), 64, 14)
+    left, right = words((rows, inner), bits, 12), words((inner, columns), bits, 13)
+    start = words((rows, columns), bits, 14)
     total = start.copy()
     multiply_add(left, right, total)
-    some = [0, 1, 63, 64, 127, 128, 129]  # a block's edges, and the block that is not full
-    assert np.array_equal(total[some] - start[some], exact(left[some], right, 64))
+    some = [0, 1, 31, 32, 63, 64, 127, 128, 129]  # a block's edges, and the block that is not full
+    assert np.array_equal(total[some] - start[some], exact(left[some], right, bits))
     by_pieces = np.concatenate([ring_matmul(left[at : at + 13], right) for at in range(0, rows, 13)])
     assert np.array_equal(total - start, by_pieces)  # small products: another kernel
 
 
-def test_the_largest_words_wrap_in_halves_too():
+def test_the_largest_words_wrap_in_halves_and_tiles_too(processor):
     left, right = (np.full(shape, (1 << 64) - 1, np.uint64) for shape in ((128, 1024), (1024, 128)))
     assert np.array_equal(ring_matmul(left, right), np.full((128, 128), 1024, np.uint64))
 
@@ -66,6 +77,27 @@ def test_the_wide_kernel_is_exact_at_any_shape(rows, inner, columns, seed):
     assert np.array_equal(total, exact(left, right, 64))
 
 
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 70), st.sampled_from([32, 64]), st.integers(0, 2**32))
+@settings(deadline=None, max_examples=30)
+def test_the_kernel_of_tiles_is_exact_at_any_shape(rows, inner, columns, bits, seed):
+    left, right = words((rows, inner), bits, seed), words((inner, columns), bits, seed + 1)
+    total = np.zeros((rows, columns), ring_dtype(bits))
+    tile_product()(left, right, total)
+    assert np.array_equal(total, exact(left, right, bits))
+
+
+def test_the_kernel_is_chosen_by_shape_ring_and_processor(processor):
+    serial, parallel = ring._row_product(parallel=False), ring._row_product(parallel=True)
+    for shape, bits, elsewhere, with_avx512 in (
+        ((5000, 28, 8), 64, serial, serial),
+        ((5000, 64, 32), 64, parallel, parallel),
+        ((2570, 556, 400), 64, wide_product(), tile_product()),
+        ((2570, 556, 400), 32, parallel, tile_product()),
+        ((28, 5000, 64), 64, parallel, tile_product()),
+    ):
+        assert ring._chosen(*shape, bits) is (with_avx512 if processor else elsewhere)
+
+
 def test_both_kernels_agree_on_every_word():
     rows, inner, columns = PARALLEL
     left, right = words((rows, inner), 64, 6), words((inner, columns), 64, 7)
@@ -75,11 +107,10 @@ def test_both_kernels_agree_on_every_word():
 
 def test_the_kernels_have_machine_code_of_their_own():
     """numba's disk cache knows a function by name: one name for both would give one machine code."""
-    from kernel import ring
-
-    assert ring._kernel(True).py_func.__qualname__ != ring._kernel(False).py_func.__qualname__
-    assert ring._kernel(True).targetoptions["parallel"]
-    assert not ring._kernel(False).targetoptions["parallel"]
+    serial, parallel = ring._row_product(parallel=False), ring._row_product(parallel=True)
+    assert parallel.py_func.__qualname__ != serial.py_func.__qualname__
+    assert parallel.targetoptions["parallel"]
+    assert not serial.targetoptions["parallel"]
 
 
 @pytest.mark.parametrize("bits", [32, 64])
