@@ -146,7 +146,9 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
     @property
     def _ring_threads(self) -> int:
         """This machine's cores, shared out to those who multiply in the ring at the same time: parties and dealer."""
-        return max(1, len(os.sched_getaffinity(0)) // (len(self._plan.parties) + 1))
+        # macOS and Windows have no affinity
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores // (len(self._plan.parties) + 1))
 
     def loss(self, resume: str) -> PeerError | None:
         """In words of a local run why the coordinator answers no more, and by which command the run goes on; None where it still runs."""

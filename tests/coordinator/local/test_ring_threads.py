@@ -39,6 +39,13 @@ def test_two_parties_and_the_dealer_share_the_cores_out(threads_of_a_role, monke
     assert threads_of_a_role() == threads
 
 
+def test_a_system_without_affinity_counts_its_cores(threads_of_a_role, monkeypatch):
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert threads_of_a_role() == 2
+
+
 def test_what_the_user_set_holds(threads_of_a_role, monkeypatch):
     monkeypatch.setenv("NUMBA_NUM_THREADS", "7")
     assert threads_of_a_role() == 7
