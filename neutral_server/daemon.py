@@ -38,6 +38,7 @@ def serve(settings: NeutralServerSettings) -> None:
         settings.state_directory,
         lambda spec: _make_stack(spec, settings),
         lambda what: _require_tensorflow(what, settings),
+        settings.wait_seconds,
     )
     desk = RelayDesk(runs.members)
     listener = Listener(

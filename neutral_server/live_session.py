@@ -5,6 +5,7 @@ States as in kernel/run_state.py. A session is one generation of one run; what i
 """
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
@@ -34,16 +35,32 @@ class LiveSession(ABC, Generic[Answer]):
         self._lock = threading.RLock()
         self._outboxes: dict[str, Outbox[TensorFrame[Answer]]] = {}
         self._error: TertiumError | None = None
+        self._last_frame = time.monotonic()
+        self.ended = threading.Event()
         self.state = RunState.JOINED
         self.phases = PhaseClock()
 
-    @abstractmethod
     def receive(self, party: str, frame: TensorFrame[Any]) -> None:
         """One frame of a party's stream.
 
         Raises:
           StepError: not the step that is due; WireError: not the agreed tensor. Either fails the run.
         """
+        with self._lock:
+            self._check_alive()
+            self.phases.mark("wait for frames")
+            self._check_origin(party, frame.message.header)
+            self._take(party, frame)
+            self.phases.mark("send")
+            self._last_frame = time.monotonic()
+
+    @abstractmethod
+    def _take(self, party: str, frame: TensorFrame[Any]) -> None:
+        """What ``receive`` does with a frame that is for this session, in order and under its lock."""
+
+    @abstractmethod
+    def _missing(self) -> Sequence[str]:
+        """Parties whose frames others wait for in a step that somebody has begun; none where nobody has."""
 
     @abstractmethod
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -93,12 +110,28 @@ class LiveSession(ABC, Generic[Answer]):
             if self._error is None:
                 self._error = error
                 self.state = RunState.PAUSED
+                self.ended.set()
                 for outbox in self._outboxes.values():
                     outbox.fail(error)
+
+    def fail_if_overdue(self, wait_seconds: float) -> None:
+        """Pause the run where parties have waited so long for others, and name those: a party can hang and stay connected."""
+        with self._lock:
+            if self.state is not RunState.TRAINING or time.monotonic() - self._last_frame < wait_seconds:
+                return
+            missing = self._missing()
+            if missing:
+                self.fail(
+                    PeerError(
+                        f"{', '.join(map(repr, missing))} sent nothing for {wait_seconds:g} s at {self._left_at()}, while others "
+                        f"waited; restart it and resume with `tertium run --resume {self.run}`"
+                    )
+                )
 
     def close(self) -> None:
         """The coordinator is done with this generation."""
         with self._lock:
+            self.ended.set()
             self.state = RunState.DONE if self._error is None else self.state
             self._error = self._error or StepError(f"generation {self.generation} of run {self.run} is closed")
             for outbox in self._outboxes.values():

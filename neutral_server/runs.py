@@ -35,6 +35,7 @@ class RunTable:
     Args:
       make_stack: builds a hidden stack (TensorFlow) for a network.
       require_tensorflow: imports it for what it is told, or raises BadInputError with the remedy.
+      wait_seconds: how long parties may wait for another one in a step before the run pauses and names it.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class RunTable:
         state_directory: Path,
         make_stack: Callable[[NetworkSpec], Stack],
         require_tensorflow: Callable[[str], None],
+        wait_seconds: float,
     ) -> None:
-        self._name, self._directory = name, state_directory
+        self._name, self._directory, self._wait_seconds = name, state_directory, wait_seconds
         self._make_stack, self._require_tensorflow = make_stack, require_tensorflow
         self._lock = threading.Lock()
         self._session: LiveSession[Any] | None = None
@@ -149,8 +151,14 @@ class RunTable:
             session = make_session(run, request)
             self._store = BarrierStore(directory / "barriers", request.plan_hash)
             self._session = session
+            threading.Thread(target=self._watch, args=(session,), name=f"watch {run}", daemon=True).start()
             _log.info("prepared", run=run, generation=request.generation, parties=len(request.parties))
             return self._store.held()
+
+    def _watch(self, session: LiveSession[Any]) -> None:
+        """Hold a session's parties to ``wait_seconds`` until it ends."""
+        while not session.ended.wait(min(1.0, self._wait_seconds / 4)):
+            session.fail_if_overdue(self._wait_seconds)
 
     def _stack_session(self, run: str, request: stack_control_pb2.PrepareStackRequest) -> StackSession:
         spec = network_spec(request.network)

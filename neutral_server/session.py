@@ -116,22 +116,6 @@ class StackSession(LiveSession[split_training_pb2.ServerFrame]):
             self._pass = AnnouncedPass(epoch, purpose, pieces, frozen)
             self.phases.start()  # what passed since the pass before is nobody's
 
-    def receive(self, party: str, frame: PartyFrame) -> None:
-        with self._lock:
-            self._check_alive()
-            self.phases.mark("wait for frames")
-            kind = frame.message.WhichOneof("kind")
-            current = self._check_header(party, frame.message.header)
-            if kind == "share":
-                self._take_share(current, party, frame)
-            elif kind == "head_gradient":
-                self._take_head_gradient(current, party, frame)
-            elif kind == "defender_share":
-                self._take_defender_share(current, party, frame)
-            else:
-                raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of a pass")
-            self.phases.mark("send")
-
     def held_state(self) -> dict[str, NDArray[Any]]:
         with self._lock:
             self._check_alive()
@@ -143,19 +127,28 @@ class StackSession(LiveSession[split_training_pb2.ServerFrame]):
         seed = b"" if self._gradient_shares is None else self._gradient_shares.seed(party)
         return split_training_pb2.ServerFrame(header=header, joined=split_training_pb2.Joined(gradient_seed=seed))
 
+    def _take(self, party: str, frame: PartyFrame) -> None:
+        kind, current = frame.message.WhichOneof("kind"), self._pass
+        if current is None:
+            raise StepError(f"{party!r} sent a tensor before a pass was opened")
+        current.check(party, frame.message.header)
+        if kind == "share":
+            self._take_share(current, party, frame)
+        elif kind == "head_gradient":
+            self._take_head_gradient(current, party, frame)
+        elif kind == "defender_share":
+            self._take_defender_share(current, party, frame)
+        else:
+            raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of a pass")
+
+    def _missing(self) -> Sequence[str]:
+        return () if self._pass is None else self._pass.missing(self._label_holder)
+
     def _left_at(self) -> str:
         return f"step {self._pass.due if self._pass else 0}"
 
     def _pieces(self, rows: int) -> list[int]:
         return [piece.stop - piece.start for piece in micro_batches(rows, self._micro_batches)]
-
-    def _check_header(self, party: str, header: common_pb2.StepHeader) -> AnnouncedPass:
-        self._check_origin(party, header)
-        current = self._pass
-        if current is None:
-            raise StepError(f"{party!r} sent a tensor before a pass was opened")
-        current.check(party, header)
-        return current
 
     def _take_share(self, current: AnnouncedPass, party: str, frame: PartyFrame) -> None:
         number, piece = frame.message.header.step, frame.message.header.micro_batch

@@ -23,4 +23,9 @@ class NeutralServerSettings(Settings):
         "auto",
         description="what computes the hidden layers; auto: numpy for small ones (48 units or fewer), else TensorFlow",
     )
+    wait_seconds: float = Field(
+        45.0,
+        gt=0,
+        description="longest wait for a party that others wait for in a step; below the parties' own (60), so that the run names who hung",
+    )
     tensorflow_threads: int = Field(0, ge=0, description="threads of one TensorFlow operation; 0: half the cores")

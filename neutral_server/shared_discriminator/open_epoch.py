@@ -108,6 +108,14 @@ class OpenEpoch:
             self._answered[self._parties[place]] += 1
             self._last[self._parties[place]] = finished
 
+    @property
+    def missing(self) -> list[str]:
+        """Who has sent for none of the open rounds and is missed in one, in alphabetical order."""
+        opened = [one.contributions for one in self._open.values()]
+        return sorted(
+            {name for one in opened for name in one.missing} - {name for one in opened for name in one.received}
+        )
+
     def waiting(self) -> str:
         """For whom the epoch waits, in words."""
         if not self._open:

@@ -110,25 +110,6 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
             self.phases.start()  # what passed since the epoch before is nobody's
             self._rest_if_complete(self._epoch)
 
-    def receive(self, party: str, frame: PartyFrame) -> None:
-        with self._lock:
-            self._check_alive()
-            self.phases.mark("wait for frames")
-            message = frame.message
-            self._check_origin(party, message.header)
-            current = self._epoch
-            if current is None:
-                raise StepError(f"{party!r} sent a tensor before an epoch was opened")
-            kind, mode = message.WhichOneof("kind"), self._shared.mode
-            if kind != _KINDS[mode]:
-                raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of an epoch of mode {mode}")
-            taken = current.take(party, message.header, message.group)
-            if mode == "fakes":
-                self._take_fakes(current, taken, party, frame)
-            else:
-                self._take_update(current, taken, party, frame)
-            self.phases.mark("send")
-
     def held_state(self) -> dict[str, NDArray[Any]]:
         with self._lock:
             self._check_alive()
@@ -143,6 +124,22 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
     def _joined(self, party: str, header: common_pb2.StepHeader) -> gan_training_pb2.GanServerFrame:
         self._nets()
         return gan_training_pb2.GanServerFrame(header=header, joined=gan_training_pb2.GanJoined())
+
+    def _take(self, party: str, frame: PartyFrame) -> None:
+        message, current = frame.message, self._epoch
+        if current is None:
+            raise StepError(f"{party!r} sent a tensor before an epoch was opened")
+        kind, mode = message.WhichOneof("kind"), self._shared.mode
+        if kind != _KINDS[mode]:
+            raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of an epoch of mode {mode}")
+        taken = current.take(party, message.header, message.group)
+        if mode == "fakes":
+            self._take_fakes(current, taken, party, frame)
+        else:
+            self._take_update(current, taken, party, frame)
+
+    def _missing(self) -> Sequence[str]:
+        return () if self._epoch is None else self._epoch.missing
 
     def _left_at(self) -> str:
         return "no epoch" if self._epoch is None else self._epoch.waiting()

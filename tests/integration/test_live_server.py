@@ -137,7 +137,9 @@ def server(tmp_path_factory):
         issued = authority.issue(Peer(role, name))
         return Identity.from_pem(issued.certificate_pem, issued.key_pem, authority.certificate_pem)
 
-    runs = RunTable(SERVER, tmp_path_factory.mktemp("state"), lambda spec: BiasStack(), lambda what: None)
+    runs = RunTable(
+        SERVER, tmp_path_factory.mktemp("state"), lambda spec: BiasStack(), lambda what: None, wait_seconds=60
+    )
     services = (
         (split_training_pb2_grpc.add_SplitTrainingServicer_to_server, SplitTrainingService(runs)),
         (

@@ -3,7 +3,7 @@
 The server is the real one (listener, services, run table, sessions, nets, barriers on disk); parties are hand-made streams.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
@@ -88,8 +88,8 @@ class LiveServer:
         )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
+@contextmanager
+def live_server(directory, wait_seconds):
     authority = CertificateAuthority.create()
 
     def identity(role, name):
@@ -105,7 +105,7 @@ def server(tmp_path_factory):
     def no_stack(spec):
         raise AssertionError("a run of GANs has no stack")
 
-    runs = RunTable(SERVER, tmp_path_factory.mktemp("state"), no_stack, require_tensorflow)
+    runs = RunTable(SERVER, directory, no_stack, require_tensorflow, wait_seconds)
     services = (
         (gan_training_pb2_grpc.add_GanTrainingServicer_to_server, GanTrainingService(runs)),
         (split_training_pb2_grpc.add_SplitTrainingServicer_to_server, SplitTrainingService(runs)),
@@ -124,6 +124,12 @@ def server(tmp_path_factory):
         control.close()
         runs.stop()
         listener.stop(0.1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with live_server(tmp_path_factory.mktemp("state"), wait_seconds=60) as made:
+        yield made
 
 
 @pytest.fixture
@@ -347,3 +353,23 @@ def test_a_server_without_tensorflow_refuses_with_a_sentence(server):
         server.prepare()
     server.missing.clear()
     server.begin()
+
+
+def test_a_silent_party_that_stays_connected_is_named_to_all(tmp_path):
+    with live_server(tmp_path, wait_seconds=1.0) as server, ExitStack() as undo:
+        server.begin()
+        server.open_epoch()
+        streams = {}
+        for name in PARTIES:
+            channel = undo.enter_context(dial(server.address, server.identities[name], SERVER))
+            metered = MeteredChannel(channel, name, SERVER, LinkMeter())
+            streams[name] = DuplexStream(gan_training_pb2_grpc.GanTrainingStub(metered).Share, "the neutral server")
+            undo.callback(streams[name].close)
+            streams[name].send(frame(server, name, join=gan_training_pb2.JoinGan()))
+            streams[name].receive(SECONDS)
+        streams["ann"].send(frame(server, "ann", fakes_of("ann", 0)))
+        for stream in streams.values():
+            with pytest.raises(
+                PeerError, match="'bob' sent nothing for 1 s at epoch 1, which waits for 'bob' in step 0"
+            ):
+                stream.receive(SECONDS)

@@ -232,7 +232,7 @@ def federation(tmp_path_factory):
     def no_stack(spec):
         raise AssertionError("a run of GANs has no stack")
 
-    runs = RunTable(SERVER, directory / SERVER, no_stack, lambda what: import_tensorflow(1))
+    runs = RunTable(SERVER, directory / SERVER, no_stack, lambda what: import_tensorflow(1), wait_seconds=30)
     desk = RelayDesk(runs.members)
     services = (
         (gan_training_pb2_grpc.add_GanTrainingServicer_to_server, GanTrainingService(runs)),

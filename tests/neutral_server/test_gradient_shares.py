@@ -48,7 +48,7 @@ def test_a_gradient_that_the_ring_cannot_hold_is_refused():
     ],
 )
 def test_a_request_that_cannot_be_served_is_a_sentence(tmp_path: Path, shift, pieces, widths, sentence):
-    runs = RunTable("neutral-server", tmp_path, lambda spec: None, lambda what: None)  # type: ignore[arg-type,return-value]
+    runs = RunTable("neutral-server", tmp_path, lambda spec: None, lambda what: None, wait_seconds=60)  # type: ignore[arg-type,return-value]
     request = stack_control_pb2.PrepareStackRequest(
         run="r",
         generation=1,

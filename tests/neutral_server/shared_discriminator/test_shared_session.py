@@ -341,3 +341,19 @@ def test_nobody_joins_before_the_run_began():
     )
     with pytest.raises(StepError, match="generation 9 of run run-1 has not begun"):
         early.join("ann")
+
+
+def test_only_the_party_that_nobody_has_heard_of_is_overdue():
+    """Bob waits for eve in the second group while ann waits for eve in the first: bob hangs nowhere."""
+    federation = Federation()
+    federation.session.open_epoch(1)
+    for step in (0, 1):
+        for party in PARTIES:
+            federation.send_fakes(party, step)
+    federation.send_fakes("ann", 2)
+    federation.send_fakes("bob", 0, group=1)
+    federation.session.fail_if_overdue(60.0)
+    assert federation.session.state is RunState.TRAINING
+    federation.session.fail_if_overdue(0.0)
+    with pytest.raises(PeerError, match=r"^'eve' sent nothing for 0 s at epoch 1"):
+        federation.sent("eve")
