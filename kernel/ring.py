@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.processor import has_avx512
 from kernel.tile_product import TILE_COLUMNS, tile_product
 from kernel.wide_product import WIDE, wide_product
 
@@ -70,18 +71,11 @@ def _chosen(rows: int, inners: int, columns: int, bits: RingBits) -> Kernel:
     """The fastest kernel for a product [rows, inners] by [inners, columns] on this processor."""
     if rows * inners * columns < _PARALLEL_PRODUCTS:
         return _row_product(parallel=False)
-    if columns >= TILE_COLUMNS and _has_avx512():
+    if columns >= TILE_COLUMNS and has_avx512():
         return tile_product()
-    if bits == 64 and min(rows, columns) >= WIDE and not _has_avx512():
+    if bits == 64 and min(rows, columns) >= WIDE and not has_avx512():
         return wide_product()
     return _row_product(parallel=True)
-
-
-@cache
-def _has_avx512() -> bool:
-    from llvmlite.binding import get_host_cpu_features  # late, with numba, which compiles for these features
-
-    return bool(get_host_cpu_features().get("avx512dq", False))
 
 
 @cache

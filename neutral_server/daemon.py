@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+from contextlib import suppress
 
 import structlog
 
@@ -33,13 +34,7 @@ def serve(settings: NeutralServerSettings) -> None:
     stop = stop_signal()
     identity = load_identity(settings.tls, "neutral-server", settings.name)
     recorder = transcript_recorder(settings.transcript_directory, settings.name, settings.transcript_scope)
-    runs = RunTable(
-        settings.name,
-        settings.state_directory,
-        lambda spec: _make_stack(spec, settings),
-        lambda what: _require_tensorflow(what, settings),
-        settings.wait_seconds,
-    )
+    runs = _run_table(settings)
     desk = RelayDesk(runs.members)
     listener = Listener(
         settings.listen,
@@ -59,7 +54,7 @@ def serve(settings: NeutralServerSettings) -> None:
     _log.info("listening", address=settings.listen, fingerprint=identity.fingerprint)
     if settings.hidden_stack == "tensorflow":  # ahead of the first run: the import takes seconds
         threading.Thread(
-            target=_import_tensorflow, args=(settings.tensorflow_threads,), name="import tensorflow", daemon=True
+            target=_import_tensorflow, args=(_stack_threads(settings),), name="import tensorflow", daemon=True
         ).start()
     stop.wait()
     _log.info("stopping")
@@ -69,15 +64,38 @@ def serve(settings: NeutralServerSettings) -> None:
     gc.freeze()  # collecting TensorFlow's objects one last time would take the process seconds
 
 
+def _run_table(settings: NeutralServerSettings) -> RunTable:
+    return RunTable(
+        settings.name,
+        settings.state_directory,
+        lambda spec: _make_stack(spec, settings),
+        lambda what: _require_tensorflow(what, settings.tensorflow_threads or _cores()),
+        settings.wait_seconds,
+    )
+
+
 def _import_tensorflow(threads: int) -> None:
-    """Import it (seconds, the first time) and say how many threads an operation has; a second call changes nothing."""
+    """Import it (seconds, the first time) and say how many threads an operation has; where it has computed already, nothing changes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    # An operation of a small stack on two threads takes longer than on one, and gRPC needs a core to itself: measured on
-    # 2 cores, forward and backward of [8, 8] at 5000 rows, 2.0 ms with TensorFlow's own choice and 1.3 ms with one thread.
-    tf.config.threading.set_intra_op_parallelism_threads(threads or max(1, (os.cpu_count() or 2) // 2))
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    with suppress(RuntimeError):  # its threads are those of the process, and are started once
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _stack_threads(settings: NeutralServerSettings) -> int:
+    """Half the cores, unless told otherwise.
+
+    An operation of a small stack on two threads takes longer than on one, and gRPC needs a core to itself: measured on 2
+    cores, forward and backward of [8, 8] at 5000 rows, 2.0 ms with TensorFlow's own choice and 1.3 ms with one thread. A
+    shared discriminator has all cores: nothing comes or goes while it computes (epoch of the paper's nets 12.7 s against 13.3).
+    """
+    return settings.tensorflow_threads or max(1, _cores() // 2)
+
+
+def _cores() -> int:
+    return os.cpu_count() or 2
 
 
 def _make_stack(spec: NetworkSpec, settings: NeutralServerSettings) -> Stack:
@@ -86,16 +104,16 @@ def _make_stack(spec: NetworkSpec, settings: NeutralServerSettings) -> Stack:
         from neutral_server.small_stack import SmallStack
 
         return SmallStack(spec)
-    _require_tensorflow(f"a stack of {sum(spec.widths)} units", settings)
+    _require_tensorflow(f"a stack of {sum(spec.widths)} units", _stack_threads(settings))
     from neutral_server.hidden_stack import HiddenStack
 
     return HiddenStack(spec)
 
 
-def _require_tensorflow(what: str, settings: NeutralServerSettings) -> None:
+def _require_tensorflow(what: str, threads: int) -> None:
     """Import it; where it is not installed BadInputError says how to mend that."""
     try:
-        _import_tensorflow(settings.tensorflow_threads)
+        _import_tensorflow(threads)
     except ModuleNotFoundError:
         raise BadInputError(
             f"{what} needs TensorFlow at the neutral server, where it is not installed; "

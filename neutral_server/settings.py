@@ -28,4 +28,6 @@ class NeutralServerSettings(Settings):
         gt=0,
         description="longest wait for a party that others wait for in a step; below the parties' own (60), so that the run names who hung",
     )
-    tensorflow_threads: int = Field(0, ge=0, description="threads of one TensorFlow operation; 0: half the cores")
+    tensorflow_threads: int = Field(
+        0, ge=0, description="threads of one TensorFlow operation; 0: half the cores, all for a shared discriminator"
+    )

@@ -1,9 +1,12 @@
 """kernel.gan.nets: shapes, where nets start, and what they compute against the same layers in Keras."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from kernel.errors import SettingsError
+from kernel.gan import nets
 from kernel.gan.nets import (
     LEAKY_SLOPE,
     discriminate,
@@ -168,3 +171,18 @@ def test_nets_compute_what_kerass_layers_do(kind, models):
         wanted = plain_g(noise[model])
         np.testing.assert_allclose(fakes[model], wanted, atol=2e-6)
         np.testing.assert_allclose(logits[model], plain_d(wanted), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("net", "avx512", "by_xla"),
+    [
+        (NetSpec("dense", (2048, 512, 256)), False, True),
+        (NetSpec("dense", (2048, 512, 256)), True, False),
+        (NetSpec("dense", (256, 64)), False, False),
+        (NetSpec("convolutional", (512, 1024)), False, False),
+    ],
+)
+def test_xla_compiles_wide_dense_nets_where_the_processor_lacks_avx512(net, avx512, by_xla, monkeypatch):
+    monkeypatch.setattr(nets, "has_avx512", lambda: avx512)
+    asked = SimpleNamespace(function=lambda body, *, autograph, jit_compile: jit_compile)
+    assert nets.compiled(asked, net, None) is by_xla
