@@ -1,5 +1,6 @@
 """The page's section on depth: layers on shares over masked_sum with an open gradient, forecast and measured."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +42,10 @@ def section(records: list[Record], plots: Path) -> str:
     newest = list({(one["plan"], one["shape"]["parties"], one["rows_are"]): one for one in measured}.values())
     if not newest:
         return ""
-    parts = [_INTRODUCTION]
-    for number, record in enumerate(newest, 1):
+    parts, drawn = [_INTRODUCTION], Counter[str]()
+    for record in newest:
+        drawn[record["plan"]] += 1
+        number = drawn[record["plan"]]
         name = f"depth-{record['plan']}{'' if number == 1 else f'-{number}'}.png"
         figure = draw_depth(record)
         figure.savefig(plots / name, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
@@ -88,14 +91,14 @@ def draw_depth(record: Record) -> "Figure":
 
 
 def _finish(axes: "Axes", deepest: int, title: str, unit: str) -> None:
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.set_ylim(low / 1.4, high * 1.2)  # room for the name below the reference's line
-    plain = FuncFormatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_major_formatter(plain)
-    axes.yaxis.set_minor_formatter(plain)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xticks(range(1, deepest + 1))
     axes.set_xlim(0.9, deepest + 0.5)  # room for the names at the lines' ends
     axes.set_facecolor(_INK.paper)

@@ -74,7 +74,7 @@ def test_the_newest_record_of_a_plan_counts(log, tmp_path):
     assert heads == ["000 real rows", "000 generated rows", "000 real rows"]
     assert text.count("| masked_sum, open |") == 3
     pictures = sorted(file.name for file in tmp_path.glob("*.png"))
-    assert pictures == ["depth-distress-3.png", "depth-fraud-2.png", "depth-fraud.png"]
+    assert pictures == ["depth-distress.png", "depth-fraud-2.png", "depth-fraud.png"]
 
 
 def test_records_of_the_cost_model_are_passed_over(log, tmp_path):
