@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.processor import has_avx512
+from kernel.processor import has
 from kernel.tile_product import TILE_COLUMNS, tile_product
 from kernel.wide_product import WIDE, wide_product
 
@@ -71,9 +71,9 @@ def _chosen(rows: int, inners: int, columns: int, bits: RingBits) -> Kernel:
     """The fastest kernel for a product [rows, inners] by [inners, columns] on this processor."""
     if rows * inners * columns < _PARALLEL_PRODUCTS:
         return _row_product(parallel=False)
-    if columns >= TILE_COLUMNS and has_avx512():
+    if columns >= TILE_COLUMNS and has("avx512dq"):
         return tile_product()
-    if bits == 64 and min(rows, columns) >= WIDE and not has_avx512():
+    if bits == 64 and min(rows, columns) >= WIDE and not has("avx512dq"):
         return wide_product()
     return _row_product(parallel=True)
 

@@ -91,8 +91,8 @@ class AnnouncedPass:
                 f"{party!r} sent micro-batch {header.micro_batch} of step {header.step}, which has {pieces}"
             )
 
-    def missing(self, label_holder: str) -> list[str]:
-        """Who owes the step that is due something others wait for, in alphabetical order; nobody while nobody began it."""
+    def missing(self, label_holder: str) -> set[str]:
+        """Who owes the step that is due something others wait for; nobody while nobody began it."""
         owed: set[str] = set()
         for piece in self.steps.get(self.due, []):
             owed.update(piece.shares.missing)
@@ -100,7 +100,7 @@ class AnnouncedPass:
                 owed.add(label_holder)
             if piece.first_activation is not None:
                 owed.update(piece.defender_shares.missing)
-        return sorted(owed)
+        return owed
 
     def end_step(self) -> None:
         """The next step is due; the last one stays, for a repeat."""

@@ -10,6 +10,7 @@ import structlog
 from kernel.errors import BadInputError
 from kernel.network import NetworkSpec
 from kernel.process import configure_logging, load_identity, stop_signal, transcript_recorder
+from kernel.processor import cores
 from kernel.wire.relay import RelayDesk
 from kernel.wire.relay_service import RelayService
 from kernel.wire.server import Listener
@@ -69,7 +70,7 @@ def _run_table(settings: NeutralServerSettings) -> RunTable:
         settings.name,
         settings.state_directory,
         lambda spec: _make_stack(spec, settings),
-        lambda what: _require_tensorflow(what, settings.tensorflow_threads or _cores()),
+        lambda what: _require_tensorflow(what, settings.tensorflow_threads or cores()),
         settings.wait_seconds,
     )
 
@@ -91,11 +92,7 @@ def _stack_threads(settings: NeutralServerSettings) -> int:
     cores, forward and backward of [8, 8] at 5000 rows, 2.0 ms with TensorFlow's own choice and 1.3 ms with one thread. A
     shared discriminator has all cores: nothing comes or goes while it computes (epoch of the paper's nets 12.7 s against 13.3).
     """
-    return settings.tensorflow_threads or max(1, _cores() // 2)
-
-
-def _cores() -> int:
-    return os.cpu_count() or 2
+    return settings.tensorflow_threads or max(1, cores() // 2)
 
 
 def _make_stack(spec: NetworkSpec, settings: NeutralServerSettings) -> Stack:

@@ -52,7 +52,7 @@ class HiddenStack:
 
     Not safe for use from several threads at once: a step is ``forward``, then ``backward``, of each of its pieces.
 
-    Guarantees: the same calls on the same machine give the same bits.
+    Guarantees: the same calls on the same machine with as many threads give the same bits.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:

@@ -7,7 +7,7 @@ States as in kernel/run_state.py. A session is one generation of one run; what i
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from numpy.typing import NDArray
@@ -35,7 +35,8 @@ class LiveSession(ABC, Generic[Answer]):
         self._lock = threading.RLock()
         self._outboxes: dict[str, Outbox[TensorFrame[Answer]]] = {}
         self._error: TertiumError | None = None
-        self._last_frame = time.monotonic()
+        self._clocks = dict.fromkeys(self.parties, time.monotonic())
+        """When each party was last heard of or answered."""
         self.ended = threading.Event()
         self.state = RunState.JOINED
         self.phases = PhaseClock()
@@ -52,15 +53,15 @@ class LiveSession(ABC, Generic[Answer]):
             self._check_origin(party, frame.message.header)
             self._take(party, frame)
             self.phases.mark("send")
-            self._last_frame = time.monotonic()
+            self._clocks[party] = time.monotonic()
 
     @abstractmethod
     def _take(self, party: str, frame: TensorFrame[Any]) -> None:
         """What ``receive`` does with a frame that is for this session, in order and under its lock."""
 
     @abstractmethod
-    def _missing(self) -> Sequence[str]:
-        """Parties whose frames others wait for in a step that somebody has begun; none where nobody has."""
+    def _waits(self) -> Iterable[tuple[Collection[str], Collection[str]]]:
+        """Of each step that somebody has begun: parties that wait, and those whose frames they wait for."""
 
     @abstractmethod
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -115,16 +116,21 @@ class LiveSession(ABC, Generic[Answer]):
                     outbox.fail(error)
 
     def fail_if_overdue(self, wait_seconds: float) -> None:
-        """Pause the run where parties have waited so long for others, and name those: a party can hang and stay connected."""
+        """Pause the run where a party has waited so long for one that was silent as long, and name that one: it can hang and stay connected."""
         with self._lock:
-            if self.state is not RunState.TRAINING or time.monotonic() - self._last_frame < wait_seconds:
+            if self.state is not RunState.TRAINING:
                 return
-            missing = self._missing()
-            if missing:
+            now = time.monotonic()
+            idle = {party for party, heard in self._clocks.items() if now - heard >= wait_seconds}
+            overdue = {
+                party for waiting, missing in self._waits() if idle & set(waiting) for party in idle & set(missing)
+            }
+            if overdue:
                 self.fail(
                     PeerError(
-                        f"{', '.join(map(repr, missing))} sent nothing for {wait_seconds:g} s at {self._left_at()}, while others "
-                        f"waited; restart it and resume with `tertium run --resume {self.run}`"
+                        f"{', '.join(map(repr, sorted(overdue)))} sent nothing for {wait_seconds:g} s at {self._left_at()}, while "
+                        "others waited; see whether it hangs or waits for the dealer or a peer (tertium doctor), restart what hangs, "
+                        f"and resume with `tertium run --resume {self.run}`; if all are well, raise wait_seconds at all roles"
                     )
                 )
 
@@ -167,4 +173,5 @@ class LiveSession(ABC, Generic[Answer]):
 
     def _send(self, party: str, frame: TensorFrame[Answer]) -> None:
         if party in self._outboxes:
+            self._clocks[party] = time.monotonic()
             self._outboxes[party].put(frame)

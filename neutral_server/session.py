@@ -7,7 +7,7 @@ step into micro-batches each of them goes that way on its own, so that links and
 update comes with the last. In a frozen pass StepDone goes to all instead of dL/dz1. Forward-only passes may have a few steps in flight.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -141,8 +141,9 @@ class StackSession(LiveSession[split_training_pb2.ServerFrame]):
         else:
             raise StepError(f"{party!r} sent {kind or 'an empty frame'} in the middle of a pass")
 
-    def _missing(self) -> Sequence[str]:
-        return () if self._pass is None else self._pass.missing(self._label_holder)
+    def _waits(self) -> Iterable[tuple[Collection[str], Collection[str]]]:
+        missing = set() if self._pass is None else self._pass.missing(self._label_holder)
+        return [(set(self.parties) - missing, missing)]
 
     def _left_at(self) -> str:
         return f"step {self._pass.due if self._pass else 0}"

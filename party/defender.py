@@ -28,6 +28,7 @@ from kernel.errors import SettingsError, StepError, WireError
 from kernel.initialisation import glorot_rows
 from kernel.network import ActivationName, OptimizerSpec
 from kernel.optimizers import check_state
+from kernel.processor import cores
 
 
 def check_tensorflow(me: str, what: str, extra: str) -> None:
@@ -50,7 +51,7 @@ def import_tensorflow(threads: int) -> None:
 
     with suppress(RuntimeError):  # its threads are those of the process, and are started once
         # as at the neutral server: gRPC needs a core to itself
-        tf.config.threading.set_intra_op_parallelism_threads(threads or max(1, (os.cpu_count() or 2) // 2))
+        tf.config.threading.set_intra_op_parallelism_threads(threads or max(1, cores() // 2))
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 

@@ -29,6 +29,7 @@ from coordinator.job_plan import JobPlan
 from coordinator.local.links.placement import COORDINATOR, NEUTRAL_SERVER, OPERATOR, Loopback, Placement
 from kernel.durable import write_durably
 from kernel.errors import BadInputError, PeerError, PolicyError, TertiumError
+from kernel.processor import cores
 from kernel.secret.plan import without_server
 from kernel.wire.identity import Peer, fingerprint, load_certificate
 from kernel.wire.transcripts import TranscriptScope
@@ -146,9 +147,7 @@ class LocalFederation(AbstractContextManager["LocalFederation"]):
     @property
     def _ring_threads(self) -> int:
         """This machine's cores, shared out to those who multiply in the ring at the same time: parties and dealer."""
-        # macOS and Windows have no affinity
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, cores // (len(self._plan.parties) + 1))
+        return max(1, cores() // (len(self._plan.parties) + 1))
 
     def loss(self, resume: str) -> PeerError | None:
         """In words of a local run why the coordinator answers no more, and by which command the run goes on; None where it still runs."""

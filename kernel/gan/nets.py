@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from kernel.errors import SettingsError
 from kernel.gan.spec import ImageShape, NetSpec
-from kernel.processor import has_avx512
+from kernel.processor import has
 
 LEAKY_SLOPE = 0.2
 FIRST_DENSE_DEVIATION = 0.02
@@ -146,15 +146,15 @@ def discriminate(tf: Any, net: NetSpec, weights: Mapping[str, Any], rows: Any, i
 
 
 def compiled(tf: Any, net: NetSpec, body: Any) -> Any:
-    """``body`` as a compiled function, by XLA where that pays: with wide dense nets on processors without AVX-512.
+    """``body`` as a compiled function, by XLA where that pays: with wide dense nets on processors without AVX-512 VNNI.
 
     Measured on two cores without AVX-512, one thread, CPU time of a step (batch 256): the paper's nets 182 ms against 283,
     half their widths 84 against 93, a quarter and narrower alike, while compiling takes 3 s against 0.5; convolutional nets
-    alike, and their discriminator alone 0.96 s against 0.66. With AVX-512, where TensorFlow's own products (oneDNN) make use
-    of it, the paper's nets 70 ms against 65.
+    alike, and their discriminator alone 0.96 s against 0.66. With VNNI, where TensorFlow computes products by oneDNN
+    unless told otherwise, the paper's nets 70 ms against 65.
     """
     weights = sum(inputs * outputs for inputs, outputs in pairwise(net.widths))
-    pays = net.kind == "dense" and weights >= _WIDE and not has_avx512()
+    pays = net.kind == "dense" and weights >= _WIDE and not has("avx512vnni")
     return tf.function(body, autograph=False, jit_compile=pays)
 
 

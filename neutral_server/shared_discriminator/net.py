@@ -65,7 +65,7 @@ class SharedDiscriminator:
 
     Not safe for use from several threads at once.
 
-    Guarantees: the same calls on the same machine give the same bits.
+    Guarantees: the same calls on the same machine with as many threads give the same bits.
     """
 
     def __init__(

@@ -108,13 +108,11 @@ class OpenEpoch:
             self._answered[self._parties[place]] += 1
             self._last[self._parties[place]] = finished
 
-    @property
-    def missing(self) -> list[str]:
-        """Who has sent for none of the open rounds and is missed in one, in alphabetical order."""
+    def waits(self) -> list[tuple[set[str], set[str]]]:
+        """Of each open round: who has sent for it, and for whom they wait: not for one that itself waits in another round."""
         opened = [one.contributions for one in self._open.values()]
-        return sorted(
-            {name for one in opened for name in one.missing} - {name for one in opened for name in one.received}
-        )
+        sent = {name for one in opened for name in one.received}
+        return [(set(one.received), set(one.missing) - sent) for one in opened]
 
     def waiting(self) -> str:
         """For whom the epoch waits, in words."""

@@ -8,7 +8,7 @@ Every frame is held to run, generation, sender, epoch, group, step and shape (op
              then go to every party that takes steps in the group, and to nobody else
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,8 +138,8 @@ class SharedSession(LiveSession[gan_training_pb2.GanServerFrame]):
         else:
             self._take_update(current, taken, party, frame)
 
-    def _missing(self) -> Sequence[str]:
-        return () if self._epoch is None else self._epoch.missing
+    def _waits(self) -> Iterable[tuple[Collection[str], Collection[str]]]:
+        return () if self._epoch is None else self._epoch.waits()
 
     def _left_at(self) -> str:
         return "no epoch" if self._epoch is None else self._epoch.waiting()

@@ -46,12 +46,12 @@ def test_a_large_stack_without_tensorflow_is_refused_with_the_remedy(monkeypatch
 
 @pytest.mark.parametrize(
     ("told", "cores", "of_a_stack", "of_a_shared_discriminator"),
-    [(0, 8, 4, 8), (0, 1, 1, 1), (3, 8, 3, 3), (0, None, 1, 2)],
+    [(0, 8, 4, 8), (0, 1, 1, 1), (3, 8, 3, 3)],
 )
 def test_threads_of_an_operation(told, cores, of_a_stack, of_a_shared_discriminator, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(daemon, "_import_tensorflow", asked.append)
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr(daemon, "cores", lambda: cores)
     settings = SimpleNamespace(
         hidden_stack="auto", tensorflow_threads=told, name="server", state_directory=tmp_path, wait_seconds=60.0
     )

@@ -174,7 +174,7 @@ def test_nets_compute_what_kerass_layers_do(kind, models):
 
 
 @pytest.mark.parametrize(
-    ("net", "avx512", "by_xla"),
+    ("net", "vnni", "by_xla"),
     [
         (NetSpec("dense", (2048, 512, 256)), False, True),
         (NetSpec("dense", (2048, 512, 256)), True, False),
@@ -182,7 +182,7 @@ def test_nets_compute_what_kerass_layers_do(kind, models):
         (NetSpec("convolutional", (512, 1024)), False, False),
     ],
 )
-def test_xla_compiles_wide_dense_nets_where_the_processor_lacks_avx512(net, avx512, by_xla, monkeypatch):
-    monkeypatch.setattr(nets, "has_avx512", lambda: avx512)
+def test_xla_compiles_wide_dense_nets_where_tensorflow_has_no_onednn(net, vnni, by_xla, monkeypatch):
+    monkeypatch.setattr(nets, "has", lambda feature: feature == "avx512vnni" and vnni)
     asked = SimpleNamespace(function=lambda body, *, autograph, jit_compile: jit_compile)
     assert nets.compiled(asked, net, None) is by_xla
