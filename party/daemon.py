@@ -12,8 +12,9 @@ import structlog
 from kernel.errors import PeerError, StepError, TertiumError
 from kernel.gan.spec import GAN_JOBS
 from kernel.process import configure_logging, load_identity, stop_signal, transcript_recorder
+from kernel.secret.plan import without_server
 from kernel.version import VERSION
-from kernel.wire.channel import dial
+from kernel.wire.channel import RECONNECT_SECONDS, connects_within, dial
 from kernel.wire.failures import failure_of
 from kernel.wire.identity import Identity
 from kernel.wire.meter import LinkMeter, MeteredChannel
@@ -157,6 +158,9 @@ class PartyDaemon:
     ) -> None:
         kind = order.WhichOneof("kind")
         if kind == "prepare":
+            if not without_server(order.prepare.plan):
+                # it may have come up a moment ago, seen by the coordinator and not yet by us
+                connects_within(self._server_channel, RECONNECT_SECONDS)
             report.prepared.CopyFrom(self._open(stream, order).prepare(order.prepare))
             return
         session = self._session

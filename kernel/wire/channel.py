@@ -1,5 +1,6 @@
 """Dialling: mutual TLS, keepalive and limits, the same on every link."""
 
+import contextlib
 from typing import Any
 
 import grpc
@@ -31,6 +32,10 @@ _KEEPALIVE = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
+_PAUSE_MS = 2000
+RECONNECT_SECONDS = 2 * _PAUSE_MS / 1000
+"""In so many seconds a channel has dialled again, whatever pause it was in (jitter adds a fifth)."""
+
 SERVER_OPTIONS = (
     *_LIMITS,
     *_READ_CHUNKS,
@@ -55,7 +60,18 @@ def dial(address: str, identity: Identity, server_name: str) -> Any:
         *_KEEPALIVE,
         ("grpc.ssl_target_name_override", server_name),
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 2000),
+        ("grpc.max_reconnect_backoff_ms", _PAUSE_MS),
         ("grpc.use_local_subchannel_pool", 1),
     )
     return grpc.secure_channel(address, credentials, options=options)
+
+
+def connects_within(channel: Any, seconds: float) -> bool:
+    """Whether the other side can be reached, given so many seconds: gRPC dials one that was away again only after a pause.
+
+    Without it a call fails at once while the channel rests between two attempts, though the other side has come up since.
+    """
+    with contextlib.suppress(grpc.FutureTimeoutError):
+        grpc.channel_ready_future(channel).result(timeout=seconds)
+        return True
+    return False
